@@ -1,0 +1,90 @@
+// Package config reads the [guard] table of buildkitd.toml.
+//
+// The table lives in the daemon's own file: upstream's buildkitd ignores tables
+// that it does not know, and this package ignores every table but its own.
+// Inside [guard] it is strict.
+package config
+
+// Defaults of the [guard] table.
+const (
+	DefaultMode       = ModeEnforce
+	DefaultPrefer     = PreferRequested
+	DefaultMaxRemotes = 256
+)
+
+// MaxRemotesLimit is the highest value that maxRemotes takes. A record that
+// needs more is the one the guard exists for.
+const MaxRemotesLimit = 1 << 20
+
+// Config is the [guard] table. The zero value of a field means its default;
+// Default has them filled in.
+type Config struct {
+	// Mode is how far the guard goes; the default is ModeEnforce.
+	Mode Mode
+	// MaxRemotes is how many remotes may be built for one cache record, the
+	// main one included. Zero means 256; the highest is MaxRemotesLimit.
+	MaxRemotes int
+	// MaxMemory bounds the memory of all built remotes of the process
+	// together. Zero means 5% of the memory limit.
+	MaxMemory Memory
+	// MemoryLimit is what GOMEMLIMIT is set to when the daemon starts, unless
+	// the environment sets it. Zero means 90% of the cgroup's limit.
+	MemoryLimit Memory
+	// SwitchFile is the path of the kill-switch; empty means there is none.
+	SwitchFile string
+	// Prefer says which blob of a layer an export writes; the default is
+	// PreferRequested.
+	Prefer Prefer
+	// Exporters holds what differs by type of cache exporter.
+	Exporters map[string]Exporter
+}
+
+// Exporter is one [guard.exporter.<type>] table. A zero field takes the value
+// of [guard].
+type Exporter struct {
+	Mode   Mode
+	Prefer Prefer
+}
+
+// Default returns the configuration of an empty [guard] table.
+func Default() Config {
+	return Config{}.WithDefaults()
+}
+
+// WithDefaults returns c with its zero fields replaced by their defaults.
+func (c Config) WithDefaults() Config {
+	if c.Mode == "" {
+		c.Mode = DefaultMode
+	}
+	if c.MaxRemotes == 0 {
+		c.MaxRemotes = DefaultMaxRemotes
+	}
+	if c.MaxMemory == (Memory{}) {
+		c.MaxMemory = Memory{Percent: 5}
+	}
+	if c.MemoryLimit == (Memory{}) {
+		c.MemoryLimit = Memory{Percent: 90}
+	}
+	if c.Prefer == "" {
+		c.Prefer = DefaultPrefer
+	}
+	return c
+}
+
+// ModeOf returns the mode for a type of cache exporter; an empty or unknown
+// type gives that of [guard].
+func (c Config) ModeOf(exporter string) Mode {
+	if m := c.Exporters[exporter].Mode; m != "" {
+		return m
+	}
+	return c.Mode
+}
+
+// PreferOf returns the preference for a type of cache exporter; an empty or
+// unknown type gives that of [guard].
+func (c Config) PreferOf(exporter string) Prefer {
+	if p := c.Exporters[exporter].Prefer; p != "" {
+		return p
+	}
+	return c.Prefer
+}

@@ -1,0 +1,141 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/moby/buildkit/util/suggest"
+	toml "github.com/pelletier/go-toml/v2"
+)
+
+// Error is a fault in a buildkitd.toml: where it is, what is wrong and what is
+// allowed, in one line.
+type Error struct {
+	// File is the path, as it was given.
+	File string
+	// Line counts from 1; it is 0 when the fault is not in one line.
+	Line int
+	// Key is the full key, such as "guard.maxRemotes"; it may be empty.
+	Key string
+	// Err is what is wrong and what is allowed.
+	Err error
+}
+
+func (e *Error) Error() string {
+	where := e.File
+	if e.Line > 0 {
+		where = fmt.Sprintf("%s:%d", where, e.Line)
+	}
+	if e.Key != "" {
+		where += ": " + e.Key
+	}
+	return fmt.Sprintf("%s: %v", where, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// LoadFile reads the [guard] table of a buildkitd.toml. A file that does not
+// exist is an empty one, as for upstream (cmd/buildkitd/config/load.go). Every
+// error is an *Error.
+func LoadFile(path string) (Config, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Default(), nil
+	}
+	if err != nil {
+		if cause := new(fs.PathError); errors.As(err, &cause) {
+			err = cause.Err // Error names the path already
+		}
+		return Config{}, &Error{File: path, Err: fmt.Errorf("cannot read the configuration: %w", err)}
+	}
+	return Parse(path, data)
+}
+
+// table is [guard] as it is written. Values are checked by hand after decoding,
+// so that every message is ours; a pointer tells a zero from a missing key.
+type table struct {
+	Mode        *string                  `toml:"mode"`
+	MaxRemotes  *int64                   `toml:"maxRemotes"`
+	MaxMemory   *string                  `toml:"maxMemory"`
+	MemoryLimit *string                  `toml:"memoryLimit"`
+	SwitchFile  *string                  `toml:"switchFile"`
+	Prefer      *string                  `toml:"prefer"`
+	Exporter    map[string]exporterTable `toml:"exporter"`
+}
+
+type exporterTable struct {
+	Mode   *string `toml:"mode"`
+	Prefer *string `toml:"prefer"`
+}
+
+var (
+	tableKeys    = []string{"mode", "maxRemotes", "maxMemory", "memoryLimit", "switchFile", "prefer", "exporter"}
+	exporterKeys = []string{"mode", "prefer"}
+)
+
+// Parse reads the [guard] table out of the text of a buildkitd.toml; file names
+// it in errors. Every error is an *Error.
+func Parse(file string, data []byte) (Config, error) {
+	var doc struct {
+		Guard table `toml:"guard"`
+	}
+	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&doc)
+	if err := decodeError(file, err); err != nil {
+		return Config{}, err
+	}
+	p := parser{file: file, data: data}
+	c := p.config(doc.Guard)
+	if p.err != nil {
+		return Config{}, p.err
+	}
+	return c.WithDefaults(), nil
+}
+
+// decodeError turns an error of the TOML decoder into one of ours; unknown keys
+// outside of [guard] are upstream's affair.
+func decodeError(file string, err error) error {
+	if strict := new(toml.StrictMissingError); errors.As(err, &strict) {
+		for i := range strict.Errors {
+			if key := strict.Errors[i].Key(); len(key) > 0 && key[0] == "guard" {
+				line, _ := strict.Errors[i].Position()
+				return &Error{File: file, Line: line, Key: strings.Join(key, "."), Err: unknownKey(key)}
+			}
+		}
+		return nil
+	}
+	if decode := new(toml.DecodeError); errors.As(err, &decode) {
+		line, _ := decode.Position()
+		return &Error{
+			File: file,
+			Line: line,
+			Key:  strings.Join(decode.Key(), "."),
+			Err:  errors.New(strings.TrimPrefix(decode.Error(), "toml: ")),
+		}
+	}
+	if err != nil {
+		return &Error{File: file, Err: err}
+	}
+	return nil
+}
+
+func unknownKey(key toml.Key) error {
+	allowed := tableKeys
+	if len(key) > 2 && key[1] == "exporter" {
+		allowed = exporterKeys
+	}
+	return notAllowed("unknown key", key[len(key)-1], allowed)
+}
+
+// notAllowed says what was written, the word that may have been meant, and what
+// is allowed.
+func notAllowed(what, word string, allowed []string) error {
+	hint := ""
+	if near, ok := suggest.Search(word, allowed, true); ok {
+		hint = fmt.Sprintf(", did you mean %q?", near)
+	}
+	return fmt.Errorf("%s %q%s (allowed: %s)", what, word, hint, strings.Join(allowed, ", "))
+}

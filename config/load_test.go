@@ -1,0 +1,126 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestExampleIsTheDefault(t *testing.T) {
+	c, err := LoadFile("buildkitd.example.toml")
+	require.NoError(t, err)
+	want := Default()
+	want.Exporters = map[string]Exporter{"inline": {Mode: ModeEnforce, Prefer: PreferRequested}}
+	require.Equal(t, want, c)
+}
+
+func TestMissingFileIsTheDefault(t *testing.T) {
+	c, err := LoadFile(filepath.Join(t.TempDir(), "none.toml"))
+	require.NoError(t, err)
+	require.Equal(t, Default(), c)
+}
+
+func TestOtherTablesAreIgnored(t *testing.T) {
+	c, err := Parse("f", []byte("root = \"/x\"\n[worker.oci]\nenabled = 1\n[nobody.knows]\nx = 1\n[guard]\nmaxRemotes = 7\n"))
+	require.NoError(t, err)
+	require.Equal(t, 7, c.MaxRemotes)
+}
+
+func TestExporterOverridesGuard(t *testing.T) {
+	c, err := Parse("f", []byte("[guard]\nmode = \"single\"\nprefer = \"main\"\n[guard.exporter.s3]\nmode = \"off\"\n"))
+	require.NoError(t, err)
+	require.Equal(t, ModeOff, c.ModeOf("s3"))
+	require.Equal(t, ModeSingle, c.ModeOf("registry"))
+	require.Equal(t, PreferMain, c.PreferOf("s3"))
+}
+
+func TestFaultsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{
+		"malformed": {
+			"[guard\n", "f.toml:1: ",
+		},
+		"malformed elsewhere": {
+			"[guard]\n[worker]\nx = \n", "f.toml:3: ",
+		},
+		"unknown key": {
+			"[guard]\nmode = \"off\"\nmaxRemote = 1\n",
+			`f.toml:3: guard.maxRemote: unknown key "maxRemote", did you mean "maxRemotes"? (allowed: mode, maxRemotes, maxMemory, memoryLimit, switchFile, prefer, exporter)`,
+		},
+		"unknown exporter key": {
+			"[guard.exporter.s3]\nmod = \"off\"\n",
+			`f.toml:2: guard.exporter.s3.mod: unknown key "mod", did you mean "mode"? (allowed: mode, prefer)`,
+		},
+		"unknown exporter": {
+			"[guard]\n[guard.exporter.regsitry]\nmode = \"off\"\n",
+			`f.toml:2: guard.exporter.regsitry: unknown cache exporter "regsitry", did you mean "registry"? (allowed: azblob, gha, inline, local, registry, s3)`,
+		},
+		"negative cap": {
+			"[guard]\n\nmaxRemotes = -1\n",
+			`f.toml:3: guard.maxRemotes: -1 is out of range (allowed: 1 to 1048576; mode = "single" never builds more than one chain)`,
+		},
+		"zero cap in an inline table": {
+			"guard = { maxRemotes = 0 }\n", "f.toml:1: guard.maxRemotes: 0 is out of range",
+		},
+		"dotted key": {
+			"x = 1\nguard.maxRemotes = 0\n", "f.toml:2: guard.maxRemotes: 0 is out of range",
+		},
+		"too much": {
+			"[guard]\nmaxMemory = \"200%\"\n",
+			`f.toml:2: guard.maxMemory: "200%" is not a percentage above 0% and up to 100%`,
+		},
+		"no size": {
+			"[guard]\nmaxMemory = \"lots\"\n", `f.toml:2: guard.maxMemory: "lots" is neither a size above zero such as "512MB" nor a percentage such as "5%"`,
+		},
+		"no limit": {
+			"[guard]\nmemoryLimit = \"of\"\n", `f.toml:2: guard.memoryLimit: "of" is neither a size above zero such as "512MB" nor a percentage such as "5%", nor "off"`,
+		},
+		"near word": {
+			"[guard]\nmode = \"enforec\"\n",
+			`f.toml:2: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single)`,
+		},
+		"empty word": {
+			"[guard]\nprefer = \"\"\n", `f.toml:2: guard.prefer: unknown prefer "" (allowed: requested, smallest, main)`,
+		},
+		"wrong type": {
+			"[guard]\nmaxRemotes = \"many\"\n", "f.toml:2: guard.maxRemotes: ",
+		},
+		"guard is no table": {
+			"guard = 3\n", "f.toml:1: guard: ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse("f.toml", []byte(tc.text))
+			require.ErrorContains(t, err, tc.want)
+			var fault *Error
+			require.ErrorAs(t, err, &fault)
+			require.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
+
+func TestDirectoryAsConfig(t *testing.T) {
+	dir := t.TempDir()
+	_, err := LoadFile(dir)
+	require.EqualError(t, err, dir+": cannot read the configuration: is a directory")
+}
+
+func TestUnreadableFileIsAnError(t *testing.T) {
+	// A loop of links cannot be read by anybody, root included.
+	path := filepath.Join(t.TempDir(), "loop.toml")
+	require.NoError(t, os.Symlink(path, path))
+	_, err := LoadFile(path)
+	require.ErrorContains(t, err, path+": cannot read the configuration: too many levels of symbolic links")
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("[guard]\nmaxRemotes = 1\n"))
+	f.Add([]byte("guard.exporter.s3 = { mode = \"off\" }\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := Parse("f", data); err != nil {
+			var fault *Error
+			require.ErrorAs(t, err, &fault)
+		}
+	})
+}

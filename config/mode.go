@@ -1,0 +1,48 @@
+package config
+
+// Mode says how far the guard goes. The constants are ordered from lax to
+// strict. The zero value stands for "not set".
+type Mode string
+
+const (
+	// ModeOff leaves upstream's behaviour alone: the guard is out of the path.
+	ModeOff Mode = "off"
+	// ModeObserve keeps upstream's behaviour, and reports what ModeEnforce
+	// would have done.
+	ModeObserve Mode = "observe"
+	// ModeEnforce builds the product of a record up to the limits, and a
+	// single chain beyond them. It is the default.
+	ModeEnforce Mode = "enforce"
+	// ModeSingle never builds the product.
+	ModeSingle Mode = "single"
+)
+
+// Modes lists every mode, from lax to strict.
+func Modes() []Mode {
+	return []Mode{ModeOff, ModeObserve, ModeEnforce, ModeSingle}
+}
+
+// Prefer says which blob of a layer a cache export writes. The zero value
+// stands for "not set".
+type Prefer string
+
+const (
+	// PreferRequested takes the blob in the compression the export asked for,
+	// and the layer's own blob where there is none. It is the default.
+	PreferRequested Prefer = "requested"
+	// PreferSmallest takes the smallest blob, whatever its compression.
+	PreferSmallest Prefer = "smallest"
+	// PreferMain takes the worker's own blob.
+	PreferMain Prefer = "main"
+)
+
+// Preferences lists every preference.
+func Preferences() []Prefer {
+	return []Prefer{PreferRequested, PreferSmallest, PreferMain}
+}
+
+// ExporterTypes lists the cache exporters of buildkitd, the names that
+// [guard.exporter.<type>] takes.
+func ExporterTypes() []string {
+	return []string{"azblob", "gha", "inline", "local", "registry", "s3"}
+}
