@@ -41,6 +41,12 @@ func Preferences() []Prefer {
 	return []Prefer{PreferRequested, PreferSmallest, PreferMain}
 }
 
+// ParsePrefer reads a preference from outside of the [guard] table; what names
+// it in the error, which says what is allowed.
+func ParsePrefer(what, word string) (Prefer, error) {
+	return oneOf(Preferences(), what, word)
+}
+
 // ExporterTypes lists the cache exporters of buildkitd, the names that
 // [guard.exporter.<type>] takes.
 func ExporterTypes() []string {

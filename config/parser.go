@@ -52,18 +52,27 @@ func (p *parser) fail(err error, key ...string) {
 
 // word reads one of a set of words.
 func word[T ~string](p *parser, allowed []T, value *string, key ...string) T {
-	if value == nil || slices.Contains(allowed, T(*value)) {
-		if value == nil {
-			return ""
-		}
-		return T(*value)
+	if value == nil {
+		return ""
+	}
+	w, err := oneOf(allowed, key[len(key)-1], *value)
+	if err != nil {
+		p.fail(err, key...)
+	}
+	return w
+}
+
+// oneOf returns the value if it is one of a set of words; what names it in the
+// error.
+func oneOf[T ~string](allowed []T, what, value string) (T, error) {
+	if slices.Contains(allowed, T(value)) {
+		return T(value), nil
 	}
 	names := make([]string, len(allowed))
 	for i, a := range allowed {
 		names[i] = string(a)
 	}
-	p.fail(notAllowed("unknown "+key[len(key)-1], *value, names), key...)
-	return ""
+	return "", notAllowed("unknown "+what, value, names)
 }
 
 func (p *parser) maxRemotes(value *int64, key ...string) int {

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strconv"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/moby/buildkit/solver"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/bkguard/bkguard/config"
 )
 
 // upstreamRemoteBytes is what upstream keeps alive for one remote of the
@@ -17,8 +20,9 @@ import (
 const upstreamRemoteBytes = 1800
 
 // Estimate is the size of the product of a chain: one remote for every
-// combination of the blobs of its layers. Counts that do not fit are held at
-// the highest number, they never wrap around.
+// combination of the blobs of the layers below the topmost one. The topmost
+// blob is fixed, it is the one in the requested compression. Counts that do not
+// fit are held at the highest number, they never wrap around.
 type Estimate struct {
 	// Layers is the length of the chain.
 	Layers int
@@ -32,15 +36,17 @@ type Estimate struct {
 }
 
 // NewEstimate returns the estimate for a chain with the given number of blobs
-// for each of its layers. A layer always has its own blob, so less than one
-// counts as one. The cost is linear in the number of layers.
+// for each of its layers, bottom layer first. A layer always has its own blob,
+// so less than one counts as one. The cost is linear in the number of layers.
 func NewEstimate(blobs []int) Estimate {
 	e := Estimate{Layers: len(blobs), Remotes: 1}
-	for _, n := range blobs {
+	for i, n := range blobs {
 		n = max(n, 1)
 		e.Compressions = max(e.Compressions, n)
-		e.Remotes = mulSaturating(e.Remotes, uint64(n))
-		e.Log2 += math.Log2(float64(n))
+		if i < len(blobs)-1 {
+			e.Remotes = mulSaturating(e.Remotes, uint64(n))
+			e.Log2 += math.Log2(float64(n))
+		}
 	}
 	return e
 }
@@ -55,16 +61,13 @@ func (e Estimate) UpstreamBytes() uint64 {
 	return mulSaturating(e.Remotes, upstreamRemoteBytes)
 }
 
-// String returns the number of combinations: exact where that is readable, and
-// "2^60 (1.15e18)" beyond.
-func (e Estimate) String() string {
-	if e.Remotes < 1<<20 {
-		return fmt.Sprint(e.Remotes)
+// Combinations returns the number of combinations for people: exact where that
+// is readable, as a power such as "2^60" beyond.
+func (e Estimate) Combinations() string {
+	if e.Remotes < 1<<16 {
+		return strconv.FormatUint(e.Remotes, 10)
 	}
-	power := fmt.Sprintf("2^%.4g", e.Log2)
-	decimal := e.Log2 * math.Log10(2)
-	exponent := math.Floor(decimal)
-	return fmt.Sprintf("%s (%.2fe%d)", power, math.Pow(10, decimal-exponent), int(exponent))
+	return fmt.Sprintf("2^%.4g", e.Log2)
 }
 
 // remoteBytes is the size of one remote of a product built by the guard: the
@@ -81,6 +84,15 @@ func mulSaturating(a, b uint64) uint64 {
 	return lo
 }
 
+// addSaturating is a+b, held at the highest number.
+func addSaturating(a, b uint64) uint64 {
+	sum, carry := bits.Add64(a, b, 0)
+	if carry != 0 {
+		return math.MaxUint64
+	}
+	return sum
+}
+
 // limits decides whether the product of a record is built. It is safe for
 // concurrent use.
 type limits struct {
@@ -88,13 +100,13 @@ type limits struct {
 	budget     budget
 }
 
-// allow reports whether the product of an estimate may be built, and if so
-// charges it to the budget; free gives it back.
-func (l *limits) allow(e Estimate) (free func(), ok bool) {
-	if e.Remotes > l.maxRemotes {
-		return nil, false
+// refuse reports whether a mode rules out the product of an estimate, whatever
+// else is going on in the process.
+func (l *limits) refuse(mode config.Mode, e Estimate) bool {
+	if mode == config.ModeSingle {
+		return e.Remotes > 1
 	}
-	return l.budget.take(e.Bytes())
+	return e.Remotes > l.maxRemotes || e.Bytes() > l.budget.max
 }
 
 // budget is the memory that all built products of the process share. Nothing
@@ -104,6 +116,7 @@ type budget struct {
 	used atomic.Uint64
 }
 
+// take charges n bytes; free gives them back.
 func (b *budget) take(n uint64) (free func(), ok bool) {
 	for {
 		used := b.used.Load()

@@ -7,10 +7,59 @@ import (
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// route is a provider that gets each blob from the provider it names for it.
+// The optional methods of a provider, which upstream asks for by type
+// assertion, go the same way; without one each does what its absence would.
+type route func(digest.Digest) content.InfoReaderProvider
+
+func (r route) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
+	return r(desc.Digest).ReaderAt(ctx, desc)
+}
+
+func (r route) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	return r(dgst).Info(ctx, dgst)
+}
+
+// UnlazySession is the session that a blob is pulled with, nil for any.
+func (r route) UnlazySession(desc ocispecs.Descriptor) session.Group {
+	if u, ok := r(desc.Digest).(interface {
+		UnlazySession(ocispecs.Descriptor) session.Group
+	}); ok {
+		return u.UnlazySession(desc)
+	}
+	return nil
+}
+
+// SnapshotLabels are the labels for the snapshot of a layer.
+func (r route) SnapshotLabels(descs []ocispecs.Descriptor, index int) map[string]string {
+	if l, ok := r(descs[index].Digest).(interface {
+		SnapshotLabels([]ocispecs.Descriptor, int) map[string]string
+	}); ok {
+		return l.SnapshotLabels(descs, index)
+	}
+	return nil
+}
+
+// ProviderForSession reads the blobs with the given session.
+func (r route) ProviderForSession(g session.Group) content.Provider {
+	return sessionRoute{route: r, group: g}
+}
+
+// sessionRoute is a route bound to a session.
+type sessionRoute struct {
+	route
+	group session.Group
+}
+
+func (r sessionRoute) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
+	return contentutil.ProviderForSession(r.route(desc.Digest), r.group).ReaderAt(ctx, desc)
+}
 
 // provider is what all remotes of one record read from: the main remote's own
 // blobs through the main remote, which may still have to pull them, and every
@@ -20,85 +69,43 @@ import (
 // Upstream gives variants of a lazy layer the content store only, and drops the
 // record's result because the blob is not there (issue 7146).
 type provider struct {
-	main     *solver.Remote
-	mainHas  map[digest.Digest]struct{}
-	store    content.Store
-	variants variants
-	walkErr  error
+	route
+	main   content.InfoReaderProvider
+	store  content.Store
+	layers variants
+	// walkErr is the first error of looking up the variants.
+	walkErr error
+	// requested is the compression that was asked for, and topmost the blob of
+	// the topmost layer that has it, nil if there is none.
+	requested compression.Type
+	topmost   *ocispecs.Descriptor
+	// estimate is the size of the product, refused that it is not built.
+	estimate Estimate
+	refused  bool
 }
 
-func newProvider(main *solver.Remote, store content.Store, v variants, walkErr error) *provider {
-	p := &provider{
-		main:     main,
-		mainHas:  make(map[digest.Digest]struct{}, len(main.Descriptors)),
-		store:    store,
-		variants: v,
-		walkErr:  walkErr,
-	}
+func newProvider(main *solver.Remote, store content.Store, layers variants) *provider {
+	own := make(map[digest.Digest]struct{}, len(main.Descriptors))
 	for _, desc := range main.Descriptors {
-		p.mainHas[desc.Digest] = struct{}{}
+		own[desc.Digest] = struct{}{}
 	}
-	return p
-}
-
-func (p *provider) of(dgst digest.Digest) content.InfoReaderProvider {
-	if _, ok := p.mainHas[dgst]; ok {
-		return p.main.Provider
+	return &provider{
+		main:   main.Provider,
+		store:  store,
+		layers: layers,
+		route: func(dgst digest.Digest) content.InfoReaderProvider {
+			if _, ok := own[dgst]; ok {
+				return main.Provider
+			}
+			return store
+		},
 	}
-	return p.store
 }
-
-func (p *provider) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
-	return p.of(desc.Digest).ReaderAt(ctx, desc)
-}
-
-func (p *provider) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
-	return p.of(dgst).Info(ctx, dgst)
-}
-
-// The methods below are optional for a provider; upstream asks for them by type
-// assertion. Without an answer from the main remote each does what its absence
-// would.
 
 // Unlazy pulls what the main remote has not pulled yet.
 func (p *provider) Unlazy(ctx context.Context) error {
-	if u, ok := p.main.Provider.(cache.Unlazier); ok {
+	if u, ok := p.main.(cache.Unlazier); ok {
 		return u.Unlazy(ctx)
 	}
 	return nil
-}
-
-// UnlazySession is the session that a blob is pulled with, nil for any.
-func (p *provider) UnlazySession(desc ocispecs.Descriptor) session.Group {
-	if u, ok := p.main.Provider.(interface {
-		UnlazySession(ocispecs.Descriptor) session.Group
-	}); ok {
-		return u.UnlazySession(desc)
-	}
-	return nil
-}
-
-// SnapshotLabels are the labels for the snapshot of a layer.
-func (p *provider) SnapshotLabels(descs []ocispecs.Descriptor, index int) map[string]string {
-	if l, ok := p.main.Provider.(interface {
-		SnapshotLabels([]ocispecs.Descriptor, int) map[string]string
-	}); ok {
-		return l.SnapshotLabels(descs, index)
-	}
-	return nil
-}
-
-// ProviderForSession reads from the main remote with the given session.
-func (p *provider) ProviderForSession(g session.Group) content.Provider {
-	return &sessionProvider{provider: p, group: g}
-}
-
-// sessionProvider is a provider bound to a session.
-type sessionProvider struct {
-	*provider
-	group session.Group
-}
-
-func (p *sessionProvider) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
-	return contentutil.ProviderForSession(p.of(desc.Digest), p.group).ReaderAt(ctx, desc)
 }

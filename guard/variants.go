@@ -2,7 +2,7 @@ package guard
 
 import (
 	"context"
-	"maps"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -26,18 +26,18 @@ const (
 // digests. It says in linear space what upstream spells out as c^n remotes.
 type variants [][]ocispecs.Descriptor
 
-// walkChain finds the variants of each layer of a chain. A layer whose blobs
-// cannot be looked up keeps its own blob only; the first such error comes back
-// beside the variants, which are complete and usable either way.
-func walkChain(ctx context.Context, store content.InfoProvider, chain []ocispecs.Descriptor) (variants, error) {
+// walkChain finds the blobs of each layer of a chain with walk. A layer whose
+// blobs cannot be looked up keeps its own blob only; the first such error comes
+// back beside the variants, which are complete and usable either way.
+func walkChain(chain []ocispecs.Descriptor, walk func(own ocispecs.Descriptor) ([]ocispecs.Descriptor, error)) (variants, error) {
 	var (
 		layers   = make(variants, len(chain))
 		firstErr error
 	)
 	for i, desc := range chain {
-		blobs, err := walkBlob(ctx, store, desc)
+		blobs, err := walk(desc)
 		if err != nil && firstErr == nil {
-			firstErr = err
+			firstErr = fmt.Errorf("find the variants of %s: %w", desc.Digest, err)
 		}
 		layers[i] = blobs
 	}
@@ -135,16 +135,11 @@ func distributable(mediaType string) string {
 	return mediaType
 }
 
-// varied reports whether any layer has a second blob.
-func (v variants) varied() bool {
-	return slices.ContainsFunc(v, func(blobs []ocispecs.Descriptor) bool { return len(blobs) > 1 })
-}
-
-// main returns the chain of the layers' own blobs, in a slice of its own.
+// main returns the chain of the layers' own blobs.
 func (v variants) main() []ocispecs.Descriptor {
 	chain := make([]ocispecs.Descriptor, len(v))
 	for i, blobs := range v {
-		chain[i] = cloneDescriptor(blobs[0])
+		chain[i] = blobs[0]
 	}
 	return chain
 }
@@ -156,10 +151,4 @@ func (v variants) counts() []int {
 		counts[i] = len(blobs)
 	}
 	return counts
-}
-
-// cloneDescriptor copies a descriptor so that its annotations can be changed.
-func cloneDescriptor(desc ocispecs.Descriptor) ocispecs.Descriptor {
-	desc.Annotations = maps.Clone(desc.Annotations)
-	return desc
 }

@@ -1,0 +1,235 @@
+package guard
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/labels"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// createdAtAnnotation is when a layer was made (cache/remote.go). A blob's
+// labels do not keep it, so variants get it from the layer's own blob.
+const createdAtAnnotation = "buildkit/createdat"
+
+// blob is one blob of a layer, and where to read it.
+type blob struct {
+	ocispecs.Descriptor
+	provider content.InfoReaderProvider
+	// own tells that it is in the main chain of some record.
+	own bool
+}
+
+// pool holds the blobs of each layer of an export, whichever record they came
+// with, as refs with the same layer may own different blobs of it. The first
+// key is the layer's, the second the blob's.
+type pool map[digest.Digest]map[digest.Digest]blob
+
+// layerKey is what all blobs of a layer have in common: the digest of the
+// uncompressed layer.
+func layerKey(own ocispecs.Descriptor) digest.Digest {
+	if uncompressed := own.Annotations[labels.LabelUncompressed]; uncompressed != "" {
+		return digest.Digest(uncompressed)
+	}
+	return own.Digest
+}
+
+// add puts the layers of a main remote and their variants into the pool.
+func (p pool) add(main *solver.Remote) {
+	var found variants
+	if g, ok := main.Provider.(*provider); ok {
+		found = g.layers
+	}
+	for i, own := range main.Descriptors {
+		key := layerKey(own)
+		if p[key] == nil {
+			p[key] = make(map[digest.Digest]blob)
+		}
+		if known, ok := p[key][own.Digest]; ok && known.own {
+			// Two refs may have the same blob. The older one counts, or else the
+			// order of the records would show in the export.
+			if own.Annotations[createdAtAnnotation] < known.Annotations[createdAtAnnotation] {
+				known.Descriptor = own
+				p[key][own.Digest] = known
+			}
+			continue
+		}
+		p[key][own.Digest] = blob{Descriptor: own, provider: main.Provider, own: true}
+		if found == nil {
+			continue
+		}
+		for _, desc := range found[i][1:] {
+			p.addVariant(key, desc, main.Provider)
+		}
+	}
+}
+
+// addVariant puts one more blob of a layer into the pool.
+func (p pool) addVariant(key digest.Digest, desc ocispecs.Descriptor, provider content.InfoReaderProvider) {
+	if _, ok := p[key][desc.Digest]; !ok {
+		p[key][desc.Digest] = blob{Descriptor: desc, provider: provider}
+	}
+}
+
+// rank orders the blobs of a layer; the lowest is the best.
+type rank func(blob) int64
+
+// byCompression ranks blobs in a compression first.
+func byCompression(ctx context.Context, comp compression.Type) rank {
+	return func(b blob) int64 {
+		if p, ok := b.provider.(*provider); ok {
+			if needs, err := comp.NeedsConversion(ctx, p.store, b.Descriptor); err == nil && !needs {
+				return 0
+			}
+			return 1
+		}
+		if compression.IsMediaType(comp, b.MediaType) {
+			return 0
+		}
+		return 1
+	}
+}
+
+// bySize ranks small blobs first.
+func bySize(b blob) int64 { return b.Size }
+
+// byOwn ranks the blobs of main chains first.
+func byOwn(b blob) int64 {
+	if b.own {
+		return 0
+	}
+	return 1
+}
+
+// byImage ranks the blobs of an image first, after them those whose layer the
+// image has uncompressed, as upstream matches them (cache/remotecache/inline).
+func byImage(image []digest.Digest) rank {
+	in := make(map[digest.Digest]struct{}, len(image))
+	for _, dgst := range image {
+		in[dgst] = struct{}{}
+	}
+	return func(b blob) int64 {
+		if _, ok := in[b.Digest]; ok {
+			return 0
+		}
+		if _, ok := in[digest.Digest(b.Annotations[labels.LabelUncompressed])]; ok {
+			return 1
+		}
+		return 2
+	}
+}
+
+// choice is the one blob of each layer that an export writes. All its records
+// read from it.
+type choice struct {
+	route
+	layers map[digest.Digest]ocispecs.Descriptor
+	infos  map[digest.Digest]content.Info
+}
+
+// choose takes the best blob of each layer that is still there. Blobs of the
+// same rank go by their digests, own blobs first, so that two exports of the
+// same build write the same bytes.
+func (p pool) choose(ctx context.Context, r rank) *choice {
+	c := &choice{
+		layers: make(map[digest.Digest]ocispecs.Descriptor, len(p)),
+		infos:  make(map[digest.Digest]content.Info, len(p)),
+	}
+	providers := make(map[digest.Digest]content.InfoReaderProvider, len(p))
+	c.route = func(dgst digest.Digest) content.InfoReaderProvider { return providers[dgst] }
+	for key, blobs := range p {
+		b, info, ok := best(ctx, blobs, r)
+		if !ok {
+			continue
+		}
+		providers[b.Digest] = b.provider
+		if info.Digest != "" {
+			c.infos[b.Digest] = info
+		}
+		c.layers[key] = complete(b.Descriptor, blobs)
+	}
+	return c
+}
+
+// best returns the best blob that is there, and its info if the provider knows.
+func best(ctx context.Context, blobs map[digest.Digest]blob, r rank) (blob, content.Info, bool) {
+	type ranked struct {
+		blob
+		rank int64
+	}
+	order := make([]ranked, 0, len(blobs))
+	for _, b := range blobs {
+		c := ranked{blob: b}
+		if len(blobs) > 1 {
+			c.rank = r(b)
+		}
+		order = append(order, c)
+	}
+	slices.SortFunc(order, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(byOwn(a.blob), byOwn(b.blob)), cmp.Compare(a.Digest, b.Digest))
+	})
+	for _, c := range order {
+		info, err := c.provider.Info(ctx, c.Digest)
+		// Upstream takes a provider that cannot tell at its word, too.
+		if err == nil || cerrdefs.IsNotImplemented(err) {
+			return c.blob, info, true
+		}
+	}
+	return blob{}, content.Info{}, false
+}
+
+// complete returns a blob's descriptor with the annotations that an export of
+// its layer needs, from the own blobs of the layer.
+func complete(desc ocispecs.Descriptor, blobs map[digest.Digest]blob) ocispecs.Descriptor {
+	annotations := maps.Clone(desc.Annotations)
+	if annotations == nil {
+		annotations = make(map[string]string, 2)
+	}
+	delete(annotations, createdAtAnnotation)
+	for _, b := range blobs {
+		if !b.own {
+			continue
+		}
+		if created, ok := b.Annotations[createdAtAnnotation]; ok {
+			if known, ok := annotations[createdAtAnnotation]; !ok || created < known {
+				annotations[createdAtAnnotation] = created
+			}
+		}
+		if uncompressed, ok := b.Annotations[labels.LabelUncompressed]; ok {
+			annotations[labels.LabelUncompressed] = uncompressed
+		}
+	}
+	desc.Annotations = annotations
+	return desc
+}
+
+// Info answers from what was seen when the blob was chosen: upstream asks for
+// every layer under every layer of every record (cache/remotecache/v1).
+func (c *choice) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	if info, ok := c.infos[dgst]; ok {
+		return info, nil
+	}
+	return c.route.Info(ctx, dgst)
+}
+
+// settle gives a record's remote the chosen chain. If a layer is gone it keeps
+// the main chain, which upstream then treats as it treats any lost layer.
+func (c *choice) settle(remote, main *solver.Remote) {
+	chain := make([]ocispecs.Descriptor, len(main.Descriptors))
+	for i, own := range main.Descriptors {
+		desc, ok := c.layers[layerKey(own)]
+		if !ok {
+			*remote = *main
+			return
+		}
+		chain[i] = desc
+	}
+	remote.Descriptors, remote.Provider = chain, c
+}

@@ -1,0 +1,199 @@
+package guard
+
+import (
+	"context"
+	"sync"
+
+	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	digest "github.com/opencontainers/go-digest"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// PreferAttribute is the attribute of a cache export that says which blob of a
+// layer is written, such as guard-prefer=smallest. It wins over the
+// configuration.
+const PreferAttribute = "guard-prefer"
+
+// exporter writes one chosen chain for each record. Upstream's exporters keep
+// the remotes they are given and read them at the very end
+// (cache/remotecache/v1): so they are given one remote for each record, and its
+// descriptors are settled when all records are known.
+type exporter struct {
+	remotecache.Exporter
+	guard  *Guard
+	export *export
+	prefer config.Prefer
+
+	mu sync.Mutex
+	// pool and tally are of the records added so far, protected by mu.
+	pool  pool
+	tally tally
+	// remotes maps the main remote of a record to the one that the inner
+	// exporter holds, protected by mu.
+	remotes map[*solver.Remote]*solver.Remote
+}
+
+// inlineCache is what makes an exporter inline (solver/llbsolver/export.go).
+type inlineCache interface {
+	ExportForLayers(ctx context.Context, layers []digest.Digest) ([]byte, error)
+}
+
+// inlineExporter is an exporter whose inner exporter is inline. Only it may
+// have the method that upstream tells inline exporters by.
+type inlineExporter struct {
+	*exporter
+}
+
+// cacheExporter decorates the exporters of one type.
+func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCacheExporterFunc) remotecache.ResolveCacheExporterFunc {
+	return func(ctx context.Context, s session.Group, attrs map[string]string) (remotecache.Exporter, error) {
+		prefer := g.config.PreferOf(exporterType)
+		if word, ok := attrs[PreferAttribute]; ok {
+			var err error
+			if prefer, err = config.ParsePrefer(PreferAttribute, word); err != nil {
+				return nil, err
+			}
+		}
+		inner, err := resolve(ctx, s, attrs)
+		// Without an exporter upstream skips the export (control/control.go).
+		if err != nil || inner == nil {
+			return inner, err
+		}
+		e := &exporter{Exporter: inner, guard: g, export: newExport(exporterType), prefer: prefer}
+		e.reset()
+		if _, ok := inner.(inlineCache); ok {
+			return &inlineExporter{e}, nil
+		}
+		return e, nil
+	}
+}
+
+// reset forgets the export; mu is held, or the exporter new.
+func (e *exporter) reset() {
+	e.pool = make(pool)
+	e.tally = tally{}
+	e.remotes = make(map[*solver.Remote]*solver.Remote)
+	e.export.reset()
+}
+
+// Config returns the inner exporter's, with a compression that lets a decorated
+// worker know for whom it is.
+func (e *exporter) Config() remotecache.Config {
+	c := e.Exporter.Config()
+	requested, _ := requestedFor(c.Compression.Type)
+	c.Compression.Type = exportCompression{Type: requested, export: e.export}
+	return c
+}
+
+// Add adds a record with one remote in place of all.
+func (e *exporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []solver.CacheExportResult) (solver.CacheExporterRecord, bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch e.guard.mode(e.export.exporterType) {
+	case config.ModeOff, config.ModeObserve:
+	default:
+		results = e.keep(results)
+	}
+	return e.Exporter.Add(dgst, deps, results)
+}
+
+// keep replaces all results of one origin by the last of them, which is the one
+// with the main remote (solver/exporter.go).
+func (e *exporter) keep(results []solver.CacheExportResult) []solver.CacheExportResult {
+	var kept []solver.CacheExportResult
+	for len(results) > 0 {
+		n := 1
+		for n < len(results) && sameOrigin(results[0], results[n]) {
+			n++
+		}
+		main := results[n-1]
+		main.Result = e.hold(results[:n])
+		kept = append(kept, main)
+		results = results[n:]
+	}
+	return kept
+}
+
+func sameOrigin(a, b solver.CacheExportResult) bool {
+	return a.CreatedAt.Equal(b.CreatedAt) && a.EdgeVertex == b.EdgeVertex && a.EdgeIndex == b.EdgeIndex
+}
+
+// hold pools the blobs of all remotes and returns the one for the inner
+// exporter, with the main chain until it is settled.
+func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
+	main := results[len(results)-1].Result
+	if main == nil {
+		return nil
+	}
+	if remote, ok := e.remotes[main]; ok {
+		return remote
+	}
+	e.pool.add(main)
+	if p, ok := main.Provider.(*provider); ok {
+		e.tally.add(p)
+	} else {
+		// The worker is not decorated: its other remotes are the variants.
+		for _, other := range results[:len(results)-1] {
+			if other.Result == nil || len(other.Result.Descriptors) != len(main.Descriptors) {
+				continue
+			}
+			for i, desc := range other.Result.Descriptors {
+				e.pool.addVariant(layerKey(main.Descriptors[i]), desc, other.Result.Provider)
+			}
+		}
+	}
+	remote := &solver.Remote{Descriptors: main.Descriptors, Provider: main.Provider}
+	e.remotes[main] = remote
+	return remote
+}
+
+// settle chooses the blobs and gives every remote its chain; mu is held.
+func (e *exporter) settle(ctx context.Context, r rank, writes string) {
+	if len(e.remotes) == 0 {
+		return
+	}
+	chosen := e.pool.choose(ctx, r)
+	for main, remote := range e.remotes {
+		chosen.settle(remote, main)
+	}
+	e.tally.report(ctx, e.export.exporterType, writes)
+}
+
+// Finalize settles all records and finalizes the inner exporter. Whatever comes
+// of it, nothing of the export is kept.
+func (e *exporter) Finalize(ctx context.Context) (map[string]string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer e.reset()
+	requested, _ := requestedFor(e.Exporter.Config().Compression.Type)
+	switch e.prefer {
+	case config.PreferSmallest:
+		e.settle(ctx, bySize, "the smallest blob of each layer")
+	case config.PreferMain:
+		e.settle(ctx, byOwn, "the worker's own blobs")
+	default:
+		e.settle(ctx, byCompression(ctx, requested), requested.String())
+	}
+	return e.Exporter.Finalize(ctx)
+}
+
+// Finalize finalizes the inner exporter, which has nothing left to do.
+func (e *inlineExporter) Finalize(ctx context.Context) (map[string]string, error) {
+	return e.Exporter.Finalize(ctx)
+}
+
+// ExportForLayers settles all records for the layers of one image of the build.
+// The inner exporter forgets its records when it returns data, and only then.
+func (e *inlineExporter) ExportForLayers(ctx context.Context, layers []digest.Digest) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settle(ctx, byImage(layers), "the image's own blobs")
+	data, err := e.Exporter.(inlineCache).ExportForLayers(ctx, layers)
+	if err == nil && data != nil {
+		e.reset()
+	}
+	return data, err
+}

@@ -1,0 +1,76 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/moby/buildkit/util/bklog"
+	"github.com/moby/buildkit/util/progress"
+	"github.com/sirupsen/logrus"
+)
+
+// tally adds up what the guard had to do in one export.
+type tally struct {
+	// records is the number of records whose product was refused.
+	records int
+	// widest is the estimate of the record with the most combinations, avoided
+	// the bytes that upstream would have needed for all of them.
+	widest  Estimate
+	avoided uint64
+	// err is the first failure to look up variants.
+	err error
+}
+
+func (t *tally) add(p *provider) {
+	if p.walkErr != nil && t.err == nil {
+		t.err = p.walkErr
+	}
+	if !p.refused {
+		return
+	}
+	t.records++
+	t.avoided = addSaturating(t.avoided, p.estimate.UpstreamBytes())
+	if p.estimate.Log2 > t.widest.Log2 {
+		t.widest = p.estimate
+	}
+}
+
+// report writes the one log line of an export, and the line that the user of
+// the client sees. What the export writes is said in words, such as "gzip". An
+// export that the guard had nothing to do with goes without.
+func (t *tally) report(ctx context.Context, exporterType, writes string) {
+	entry := bklog.G(ctx).WithFields(logrus.Fields{"exporter": exporterType, "exporting": writes})
+	if t.records > 0 {
+		entry = entry.WithFields(t.widest.fields()).WithFields(logrus.Fields{"records": t.records, "avoided": t.avoided})
+		progress.OneOff(ctx, fmt.Sprintf("cache guard: %d layers in %d compressions, %s combinations avoided, exporting %s",
+			t.widest.Layers, t.widest.Compressions, t.widest.Combinations(), writes))(nil)
+	}
+	switch {
+	case t.err != nil:
+		entry.WithError(t.err).Warn("cache export degraded")
+	case t.records > 0:
+		entry.Info("cache export degraded")
+	}
+}
+
+// debug logs a single record that did not go the normal way.
+func (p *provider) debug(ctx context.Context) {
+	if !p.refused && p.walkErr == nil {
+		return
+	}
+	entry := bklog.G(ctx).WithFields(p.estimate.fields()).WithField("compression", p.requested.String())
+	if p.walkErr != nil {
+		entry = entry.WithError(p.walkErr)
+	}
+	entry.Debug("cache record degraded")
+}
+
+// fields describe an estimate in a log line; avoided is in bytes.
+func (e Estimate) fields() logrus.Fields {
+	return logrus.Fields{
+		"layers":       e.Layers,
+		"compressions": e.Compressions,
+		"remotes":      e.Combinations(),
+		"avoided":      e.UpstreamBytes(),
+	}
+}

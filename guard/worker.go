@@ -1,0 +1,115 @@
+package guard
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/moby/buildkit/cache"
+	cacheconfig "github.com/moby/buildkit/cache/config"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/worker"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// guardedWorker is a worker that answers for the remotes of its refs. Upstream
+// asks a worker for this method before it asks the ref (worker/result.go).
+type guardedWorker struct {
+	worker.Worker
+	guard *Guard
+}
+
+// remotesGetter is the optional method of a worker.
+type remotesGetter interface {
+	GetRemotes(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error)
+}
+
+var _ remotesGetter = &guardedWorker{}
+
+// GetRemotes returns the main remote of a ref and, if all is true, its variants
+// as far as mode and limits allow: the whole product, or the single chain in
+// the requested compression.
+//
+// If a decorated exporter asks, the result is the main remote alone: its
+// provider carries the variants of all layers to that exporter.
+//
+// The error is that of the inner worker or the ref. A failure of the guard is
+// none: the layer concerned keeps its own blob.
+func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
+	requested, export := requestedFor(refCfg.Compression.Type)
+	refCfg.Compression.Type = requested
+	mode := w.guard.mode(export.typeName())
+	if mode == config.ModeOff {
+		return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
+	}
+	remotes, err := w.inner(ctx, ref, createIfNeeded, refCfg, false, s)
+	if err != nil || refCfg.Compression.Force || (!all && export == nil) {
+		return remotes, err
+	}
+	// A worker without a content store, as in moby, has no variants to find.
+	if len(remotes) == 0 || len(remotes[0].Descriptors) == 0 || w.ContentStore() == nil {
+		return remotes, nil
+	}
+
+	p := w.find(ctx, remotes[0], requested, export)
+	main := &solver.Remote{Descriptors: remotes[0].Descriptors, Provider: p}
+	switch {
+	case mode == config.ModeObserve:
+		p.refused = w.guard.limits.refuse(config.ModeEnforce, p.estimate)
+		w.guard.observe(ctx, export, p)
+		return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
+	case export != nil:
+		p.refused = w.guard.limits.refuse(mode, p.estimate)
+		remotes = []*solver.Remote{main}
+	default:
+		remotes = append([]*solver.Remote{main}, w.variants(ctx, mode, p)...)
+	}
+	p.debug(ctx)
+	return remotes, nil
+}
+
+// inner asks the inner worker, or the ref if that worker leaves it to the ref.
+func (w *guardedWorker) inner(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
+	inner := worker.WorkerRef{ImmutableRef: ref, Worker: w.Worker}
+	return inner.GetRemotes(ctx, createIfNeeded, refCfg, all, s)
+}
+
+// find looks up the variants of a main remote, for an export or for nobody in
+// particular.
+func (w *guardedWorker) find(ctx context.Context, main *solver.Remote, requested compression.Type, export *export) *provider {
+	store := w.ContentStore()
+	layers, walkErr := export.walk(ctx, store, main.Descriptors)
+	p := newProvider(main, store, layers)
+	p.requested = requested
+	p.walkErr = walkErr
+	p.estimate = Estimate{Layers: len(layers), Remotes: 1}
+	if topmost, ok := withCompression(ctx, store, layers[len(layers)-1], requested); ok {
+		p.topmost = &topmost
+		p.estimate = NewEstimate(layers.counts())
+	}
+	return p
+}
+
+// variants returns the remotes beside the main one: the product, or the single
+// chain where mode or limits refuse the product. Without a topmost blob in the
+// requested compression there are none, as upstream has it (cache/remote.go).
+func (w *guardedWorker) variants(ctx context.Context, mode config.Mode, p *provider) []*solver.Remote {
+	if p.topmost == nil {
+		return nil
+	}
+	if !w.guard.limits.refuse(mode, p.estimate) {
+		if free, ok := w.guard.limits.budget.take(p.estimate.Bytes()); ok {
+			// The product lives as long as the provider that its remotes share.
+			runtime.AddCleanup(p, func(free func()) { free() }, free)
+			return product(p.layers, *p.topmost, p)
+		}
+	}
+	p.refused = true
+	chain := single(ctx, p.store, p.layers, p.requested)
+	if sameChain(chain, p.layers.main()) {
+		return nil
+	}
+	return []*solver.Remote{{Descriptors: chain, Provider: p}}
+}
