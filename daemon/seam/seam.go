@@ -1,0 +1,76 @@
+// Package seam is what the woven buildkitd calls: its main loads the
+// configuration, adds workers and makes the controller through the three
+// functions here (see package weave).
+//
+// The functions share the guard of the process in a variable of the package, as
+// upstream's main offers nothing to hand it on with.
+package seam
+
+import (
+	"context"
+	"strings"
+
+	"github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/util/bklog"
+	"github.com/moby/buildkit/version"
+	"github.com/moby/buildkit/worker"
+	"github.com/sirupsen/logrus"
+
+	guardconfig "github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/guard"
+)
+
+// daemon is the state of the process. LoadFile sets it before main starts any
+// goroutine that uses it; afterwards it is only read.
+var daemon struct {
+	guard *guard.Guard
+	limit memoryLimit
+}
+
+// LoadFile is upstream's function of the same name, for a file that may have a
+// [guard] table. It makes the guard and sets the memory limit of the Go runtime
+// too. The error is a single line. Nothing else of the daemon exists yet.
+func LoadFile(path string) (config.Config, error) {
+	table, err := guardconfig.LoadFile(path)
+	if err != nil {
+		return config.Config{}, err
+	}
+	limit := setMemoryLimit(table.MemoryLimit)
+	g, err := guard.New(table)
+	if err != nil {
+		return config.Config{}, err
+	}
+	daemon.guard, daemon.limit = g, limit
+	return config.LoadFile(path)
+}
+
+// Worker decorates a worker before main adds it to the controller.
+func Worker(w worker.Worker) worker.Worker {
+	return daemon.guard.Worker(w)
+}
+
+// Control decorates the cache exporters and says in the log that the guard is
+// there: the logger is set up by now.
+func Control(opt control.Opt) control.Opt {
+	opt.ResolveCacheExporterFuncs = daemon.guard.CacheExporters(opt.ResolveCacheExporterFuncs)
+	logReady(daemon.guard, daemon.limit)
+	return opt
+}
+
+func logReady(g *guard.Guard, limit memoryLimit) {
+	buildkit, _, _ := strings.Cut(version.Version, "+")
+	entry := bklog.G(context.Background()).WithFields(logrus.Fields{
+		"guard":             guard.Version,
+		"buildkit":          buildkit,
+		"mode":              g.Config().Mode,
+		"maxRemotes":        g.Config().MaxRemotes,
+		"budget":            g.Budget(),
+		"memoryLimit":       limit.bytes,
+		"memoryLimitSource": limit.source,
+	})
+	if limit.err != nil {
+		entry = entry.WithError(limit.err)
+	}
+	entry.Info("guard ready")
+}
