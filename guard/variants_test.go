@@ -1,0 +1,250 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/content"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/buildkit/util/compression"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// infos is a content store of nothing but labels, for shapes that a real one
+// takes too long to hold or refuses. It counts the questions.
+type infos struct {
+	blobs map[digest.Digest]content.Info
+	asked int
+}
+
+func (i *infos) Info(_ context.Context, dgst digest.Digest) (content.Info, error) {
+	i.asked++
+	info, ok := i.blobs[dgst]
+	if !ok {
+		return content.Info{}, cerrdefs.ErrNotFound
+	}
+	return info, nil
+}
+
+// add adds blob name with a media type and links; see link.
+func (i *infos) add(name string, links ...string) {
+	labels := map[string]string{mediaTypeLabel: ocispecs.MediaTypeImageLayerGzip}
+	for _, l := range links {
+		labels[variantLabelPrefix+l] = blobDigest(l).String()
+	}
+	if i.blobs == nil {
+		i.blobs = make(map[digest.Digest]content.Info)
+	}
+	i.blobs[blobDigest(name)] = content.Info{Digest: blobDigest(name), Size: 1, Labels: labels}
+}
+
+func blobDigest(name string) digest.Digest { return digest.FromString(name) }
+
+func own(name string) ocispecs.Descriptor {
+	return ocispecs.Descriptor{Digest: blobDigest(name), Size: 1, MediaType: ocispecs.MediaTypeImageLayerGzip}
+}
+
+func digests(blobs []ocispecs.Descriptor) []digest.Digest {
+	all := make([]digest.Digest, len(blobs))
+	for i, b := range blobs {
+		all[i] = b.Digest
+	}
+	return all
+}
+
+func TestWalkFindsEachBlobOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		links map[string][]string
+		want  []string
+	}{
+		"a blob alone":                      {map[string][]string{"own": nil}, nil},
+		"a blob that is not in the store":   {map[string][]string{}, nil},
+		"a link to itself":                  {map[string][]string{"own": {"own"}}, nil},
+		"a loop":                            {map[string][]string{"own": {"a"}, "a": {"b"}, "b": {"own"}}, []string{"a", "b"}},
+		"links in both directions":          {map[string][]string{"own": {"a", "b"}, "a": {"own", "b"}, "b": {"own", "a"}}, []string{"a", "b"}},
+		"a diamond":                         {map[string][]string{"own": {"a", "b"}, "a": {"c"}, "b": {"c"}, "c": nil}, []string{"a", "b", "c"}},
+		"a link to a blob that is gone":     {map[string][]string{"own": {"a", "gone"}, "a": nil}, []string{"a"}},
+		"a blob that nothing links to":      {map[string][]string{"own": {"a"}, "a": nil, "stray": {"own"}}, []string{"a"}},
+		"a variant of a variant's variants": {map[string][]string{"own": {"a"}, "a": {"b"}, "b": {"c"}, "c": nil}, []string{"a", "b", "c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &infos{}
+			for blob, links := range test.links {
+				store.add(blob, links...)
+			}
+			for range 5 {
+				blobs, err := walkBlob(t.Context(), store, own("own"))
+				require.NoError(t, err)
+				assert.Equal(t, own("own"), blobs[0], "the own blob comes first, as it was given")
+				assert.IsIncreasing(t, append([]digest.Digest{""}, digests(blobs[1:])...))
+				var want []digest.Digest
+				for _, w := range test.want {
+					want = append(want, blobDigest(w))
+				}
+				assert.ElementsMatch(t, want, digests(blobs[1:]))
+			}
+		})
+	}
+}
+
+func TestWalkSkipsBadLabels(t *testing.T) {
+	store := &infos{}
+	store.add("own", "untyped", "good")
+	store.add("good")
+	store.add("untyped", "behind")
+	store.add("behind")
+	delete(store.blobs[blobDigest("untyped")].Labels, mediaTypeLabel)
+	labels := store.blobs[blobDigest("own")].Labels
+	for n, bad := range []string{"", "sha256:", "sha256:short", "../../etc/passwd", "md5:d41d8cd98f00b204e9800998ecf8427e", "\x00"} {
+		labels[fmt.Sprint(variantLabelPrefix, n)] = bad
+	}
+	labels["containerd.io/gc.ref.content.other"] = blobDigest("behind").String()
+	blobs, err := walkBlob(t.Context(), store, own("own"))
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []digest.Digest{own("own").Digest, blobDigest("good"), blobDigest("behind")}, digests(blobs),
+		"a blob without a media type is no variant, but its links count, as upstream has it")
+}
+
+func TestWalkAsksOnceForEachBlob(t *testing.T) {
+	const blobs = 10_000
+	for name, link := range map[string]func(n int) []string{
+		"in a row": func(n int) []string { return []string{fmt.Sprint((n + 1) % blobs)} },
+		"in a star": func(n int) []string {
+			if n > 0 {
+				return []string{"0"}
+			}
+			var all []string
+			for i := range blobs {
+				all = append(all, fmt.Sprint(i))
+			}
+			return all
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &infos{}
+			for n := range blobs {
+				store.add(fmt.Sprint(n), link(n)...)
+			}
+			found, err := walkBlob(t.Context(), store, own("0"))
+			require.NoError(t, err)
+			assert.Len(t, found, blobs)
+			assert.Equal(t, blobs, store.asked)
+		})
+	}
+}
+
+func TestWalkFindsWhatCanBeReached(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		const blobs = 12
+		store := &infos{}
+		links := make([][]string, blobs)
+		for n := range blobs {
+			for range random.IntN(4) {
+				links[n] = append(links[n], fmt.Sprint(random.IntN(blobs)))
+			}
+			store.add(fmt.Sprint(n), links[n]...)
+		}
+		reached := map[string]bool{"0": true}
+		for range blobs { // no path is longer
+			for n := range blobs {
+				for _, l := range links[n] {
+					reached[l] = reached[l] || reached[fmt.Sprint(n)]
+				}
+			}
+		}
+		want := map[digest.Digest]bool{}
+		for name, ok := range reached {
+			if ok {
+				want[blobDigest(name)] = true
+			}
+		}
+		found, err := walkBlob(t.Context(), store, own("0"))
+		require.NoError(t, err)
+		require.Len(t, found, len(want))
+		for _, dgst := range digests(found) {
+			require.True(t, want[dgst])
+		}
+	}
+}
+
+// failingStore is a store that breaks down at one blob.
+type failingStore struct {
+	content.InfoProvider
+	at  digest.Digest
+	err error
+}
+
+func (s failingStore) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	if dgst == s.at {
+		return content.Info{}, s.err
+	}
+	return s.InfoProvider.Info(ctx, dgst)
+}
+
+func TestStoreErrorFallsBackToTheOwnBlob(t *testing.T) {
+	store := &infos{}
+	store.add("first", "first zstd")
+	store.add("first zstd")
+	store.add("second", "second zstd")
+	store.add("second zstd")
+	broken := errors.New("input/output error")
+	var e *export
+	layers, err := e.walk(t.Context(), failingStore{store, blobDigest("first zstd"), broken}, []ocispecs.Descriptor{own("first"), own("second")})
+	require.ErrorIs(t, err, broken)
+	assert.ErrorContains(t, err, blobDigest("first").String())
+	assert.Equal(t, []int{1, 2}, layers.counts())
+}
+
+// TestExportWalksEachLayerOnce counts the questions of many records on the same
+// layers.
+func TestExportWalksEachLayerOnce(t *testing.T) {
+	store := &infos{}
+	store.add("a", "a zstd")
+	store.add("a zstd")
+	store.add("b")
+	e := newExport("registry")
+	for range 100 {
+		layers, err := e.walk(t.Context(), store, []ocispecs.Descriptor{own("a"), own("b")})
+		require.NoError(t, err)
+		require.Equal(t, []int{2, 1}, layers.counts())
+	}
+	assert.Equal(t, 3, store.asked)
+	e.reset()
+	_, err := e.walk(t.Context(), store, []ocispecs.Descriptor{own("b")})
+	require.NoError(t, err)
+	assert.Equal(t, 4, store.asked, "the next export looks again")
+}
+
+// TestWalkReadsUpstreamsLabels is on a real content store.
+func TestWalkReadsUpstreamsLabels(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 1, compression.EStargz)
+	remotes, err := ref.GetRemotes(c.ctx, false, requested(compression.Gzip), false, nil)
+	require.NoError(t, err)
+	gzip := remotes[0].Descriptors[0]
+	blobs, err := walkBlob(c.ctx, c.store, gzip)
+	require.NoError(t, err)
+	require.Len(t, blobs, 2)
+	assert.NotEmpty(t, blobs[1].Annotations["containerd.io/snapshot/stargz/toc.digest"])
+
+	foreign, data := layer(t, 1, compression.Zstd)
+	require.NoError(t, content.WriteBlob(c.ctx, c.store, "foreign", bytes.NewReader(data), foreign, content.WithLabels(map[string]string{
+		mediaTypeLabel: "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+	})))
+	_, err = c.store.Update(c.ctx, content.Info{Digest: gzip.Digest, Labels: map[string]string{
+		variantLabelPrefix + "foreign": foreign.Digest.String(),
+	}}, "labels."+variantLabelPrefix+"foreign")
+	require.NoError(t, err)
+	blobs, err = walkBlob(c.ctx, c.store, gzip)
+	require.NoError(t, err)
+	assert.Contains(t, blobs, ocispecs.Descriptor{Digest: foreign.Digest, Size: foreign.Size, MediaType: ocispecs.MediaTypeImageLayerZstd},
+		"without URLs a layer must be distributable")
+}

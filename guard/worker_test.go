@@ -1,0 +1,380 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/moby/buildkit/cache"
+	cacheconfig "github.com/moby/buildkit/cache/config"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/worker"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// getRemotes asks as upstream does when it loads cached results.
+func getRemotes(ctx context.Context, w worker.Worker, ref cache.ImmutableRef, refCfg cacheconfig.RefConfig, all bool) ([]*solver.Remote, error) {
+	return (&worker.WorkerRef{ImmutableRef: ref, Worker: w}).GetRemotes(ctx, false, refCfg, all, nil)
+}
+
+// chainSet keys the chains of remotes by their digests, so that equal ones
+// fall together.
+func chainSet(remotes []*solver.Remote) map[string][]ocispecs.Descriptor {
+	set := make(map[string][]ocispecs.Descriptor, len(remotes))
+	for _, r := range remotes {
+		key := ""
+		for _, desc := range r.Descriptors {
+			key += desc.Digest.Encoded()[:12] + " "
+		}
+		set[key] = r.Descriptors
+	}
+	return set
+}
+
+// trueProduct computes what the remotes ought to be, from upstream's answers
+// alone: every forced conversion of the chain says which blob of a layer has a
+// compression, and the sets of these are multiplied.
+func trueProduct(tb testing.TB, c *testCache, ref cache.ImmutableRef, comp compression.Type, have []compression.Type) map[string]struct{} {
+	tb.Helper()
+	main, err := ref.GetRemotes(c.ctx, false, requested(compression.Gzip), false, nil)
+	require.NoError(tb, err)
+	top := len(main[0].Descriptors) - 1
+	blobs := make([]map[string]struct{}, top+1)
+	for _, h := range have {
+		forced := cacheconfig.RefConfig{Compression: compression.New(h).SetForce(true)}
+		remotes, err := ref.GetRemotes(c.ctx, true, forced, false, nil)
+		require.NoError(tb, err)
+		for i, desc := range remotes[0].Descriptors {
+			if blobs[i] == nil {
+				blobs[i] = map[string]struct{}{}
+			}
+			if i < top || h == comp {
+				blobs[i][desc.Digest.Encoded()[:12]+" "] = struct{}{}
+			}
+		}
+	}
+	keys := map[string]struct{}{"": {}}
+	for _, layer := range blobs {
+		next := map[string]struct{}{}
+		for key := range keys {
+			for blob := range layer {
+				next[key+blob] = struct{}{}
+			}
+		}
+		keys = next
+	}
+	for key := range chainSet(main) {
+		keys[key] = struct{}{}
+	}
+	return keys
+}
+
+// TestProductDiffersFromUpstreamOnlyWhereUpstreamIsWrong compares the remotes of
+// a decorated worker with upstream's. Upstream appends the layers of several
+// remotes to one shared slice (cache/remote.go, appendRemote): from the fourth
+// layer below the topmost on, remotes overwrite one another.
+func TestProductDiffersFromUpstreamOnlyWhereUpstreamIsWrong(t *testing.T) {
+	for compressions, most := range map[int]int{1: 7, 2: 7, 3: 6, 4: 5} {
+		have := allCompressions[:compressions]
+		for layers := 1; layers <= most; layers++ {
+			c := newTestCache(t)
+			ref := c.chain(t, layers, have[1:]...)
+			guarded := newTestGuard(t, config.Config{MaxRemotes: config.MaxRemotesLimit}).Worker(c.worker())
+			for _, comp := range have {
+				t.Run(fmt.Sprintf("%d layers in %d compressions, %s", layers, compressions, comp), func(t *testing.T) {
+					upstream, err := getRemotes(c.ctx, c.worker(), ref, requested(comp), true)
+					require.NoError(t, err)
+					ours, err := getRemotes(c.ctx, guarded, ref, requested(comp), true)
+					require.NoError(t, err)
+
+					assert.Equal(t, upstream[0].Descriptors, ours[0].Descriptors, "the main remote comes first")
+					set := chainSet(ours)
+					assert.Len(t, set, len(ours), "no remote comes twice")
+					want := trueProduct(t, c, ref, comp, have)
+					assert.Len(t, set, len(want))
+					for key := range want {
+						assert.Contains(t, set, key)
+					}
+					theirs := chainSet(upstream)
+					if layers-1 <= 3 || compressions == 1 {
+						assert.Equal(t, theirs, set, "descriptors, media types and annotations")
+						return
+					}
+					t.Logf("%d of upstream's %d remotes are distinct, the product has %d", len(theirs), len(upstream), len(want))
+					assert.Less(t, len(theirs), len(want))
+				})
+			}
+		}
+	}
+}
+
+// TestRemotesAreTheSameEveryTime holds the order, which upstream leaves to the
+// order of a map.
+func TestRemotesAreTheSameEveryTime(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 4, compression.Zstd, compression.EStargz)
+	guarded := newTestGuard(t, config.Config{}).Worker(c.worker())
+	var first []*solver.Remote
+	for range 10 {
+		remotes, err := getRemotes(c.ctx, guarded, ref, requested(compression.Zstd), true)
+		require.NoError(t, err)
+		if first == nil {
+			first = remotes
+		}
+		require.Len(t, remotes, len(first))
+		for i := range remotes {
+			require.Equal(t, first[i].Descriptors, remotes[i].Descriptors)
+		}
+	}
+}
+
+func TestRemotesDegradeToTheRequestedCompression(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 61, compression.Zstd)
+	zstd, err := ref.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}, false, nil)
+	require.NoError(t, err)
+	for name, g := range map[string]config.Config{
+		"beyond maxRemotes": {},
+		"beyond maxMemory":  {MaxRemotes: config.MaxRemotesLimit, MaxMemory: config.Memory{Bytes: 4096}},
+		"in mode single":    {Mode: config.ModeSingle},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guarded := newTestGuard(t, g).Worker(c.worker())
+			for comp, want := range map[compression.Type]int{compression.Zstd: 2, compression.Gzip: 1, compression.EStargz: 1} {
+				remotes, err := getRemotes(c.ctx, guarded, ref, requested(comp), true)
+				require.NoError(t, err)
+				assert.Len(t, remotes, want, comp)
+			}
+			remotes, err := getRemotes(c.ctx, guarded, ref, requested(compression.Zstd), true)
+			require.NoError(t, err)
+			assert.True(t, sameChain(zstd[0].Descriptors, remotes[1].Descriptors))
+		})
+	}
+}
+
+// TestSingleChainKeepsTheOwnBlobOfALayerWithoutVariants has variants of the
+// lower and of the topmost layers only.
+func TestSingleChainKeepsTheOwnBlobOfALayerWithoutVariants(t *testing.T) {
+	c := newTestCache(t)
+	var ref cache.ImmutableRef
+	for n := range 9 {
+		comp := compression.Type(compression.Gzip)
+		if n == 5 {
+			comp = compression.Zstd // its own blob is in the requested compression
+		}
+		ref = c.add(t, ref, n, comp)
+		if n == 3 {
+			c.convert(t, ref, compression.Zstd, compression.EStargz)
+		}
+	}
+	guarded := newTestGuard(t, config.Config{Mode: config.ModeSingle}).Worker(c.worker())
+	remotes, err := getRemotes(c.ctx, guarded, ref, requested(compression.Gzip), true)
+	require.NoError(t, err)
+	require.Len(t, remotes, 1, "the main chain has all the gzip there is")
+
+	top := c.add(t, ref, 9, compression.Zstd)
+	remotes, err = getRemotes(c.ctx, guarded, top, requested(compression.Zstd), true)
+	require.NoError(t, err)
+	require.Len(t, remotes, 2)
+	var types []string
+	for _, desc := range remotes[1].Descriptors {
+		types = append(types, desc.MediaType)
+	}
+	zstd, gzip := ocispecs.MediaTypeImageLayerZstd, ocispecs.MediaTypeImageLayerGzip
+	assert.Equal(t, []string{zstd, zstd, zstd, zstd, gzip, zstd, gzip, gzip, gzip, zstd}, types)
+}
+
+func TestRemotesDoNotShareSlices(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 3, compression.Zstd)
+	remotes, err := getRemotes(c.ctx, newTestGuard(t, config.Config{}).Worker(c.worker()), ref, requested(compression.Zstd), true)
+	require.NoError(t, err)
+	before := chainSet(remotes)
+	for _, r := range remotes {
+		_ = append(r.Descriptors[:1], ocispecs.Descriptor{Digest: "sha256:overwritten"})
+		r.Descriptors = slices.Clone(r.Descriptors)
+	}
+	assert.Len(t, before, 5)
+	for _, r := range remotes {
+		assert.Equal(t, "sha256:overwritten", string(r.Descriptors[1].Digest))
+	}
+}
+
+// TestModeOffAsksTheInnerWorkerAsItWasAsked compares with upstream where its
+// product is wrong, so that any interference shows.
+func TestModeOffAndObserveLeaveUpstreamAlone(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 6, compression.Zstd)
+	upstream, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Zstd), true)
+	require.NoError(t, err)
+	for _, mode := range []config.Mode{config.ModeOff, config.ModeObserve} {
+		remotes, err := getRemotes(c.ctx, newTestGuard(t, config.Config{Mode: mode, MaxRemotes: 1}).Worker(c.worker()), ref, requested(compression.Zstd), true)
+		require.NoError(t, err)
+		assert.Len(t, remotes, len(upstream), mode)
+		assert.Len(t, remotes, 1+1<<5, mode)
+	}
+}
+
+func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 5, compression.Zstd)
+	g := newTestGuard(t, config.Config{})
+	w := g.Worker(c.worker())
+	remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+	require.NoError(t, err)
+	require.Len(t, remotes, 17)
+	want := NewEstimate([]int{2, 2, 2, 2, 2}).Bytes()
+	assert.Equal(t, want, g.limits.budget.used.Load())
+
+	g.limits.budget.max = want // the product of a second record does not fit beside it
+	second, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+	require.NoError(t, err)
+	assert.Len(t, second, 2)
+
+	runtime.KeepAlive(remotes)
+	remotes = nil
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return g.limits.budget.used.Load() == 0
+	}, waitFor, tick)
+}
+
+// TestLazyLayersAreNotPulled has a base image that was never pulled, under
+// layers that exist in two compressions.
+func TestLazyLayersAreNotPulled(t *testing.T) {
+	c := newTestCache(t)
+	base, pulled := c.lazy(t, 3)
+	guarded := newTestGuard(t, config.Config{}).Worker(c.worker())
+	remotes, err := getRemotes(c.ctx, guarded, base, requested(compression.Gzip), true)
+	require.NoError(t, err)
+	require.Len(t, remotes, 1)
+	for _, desc := range remotes[0].Descriptors {
+		_, err := remotes[0].Provider.Info(c.ctx, desc.Digest)
+		assert.NoError(t, err, "upstream drops a result whose blobs have no info")
+	}
+	assert.Zero(t, pulled.reads.Load())
+
+	require.NoError(t, remotes[0].Provider.(cache.Unlazier).Unlazy(c.ctx))
+	assert.EqualValues(t, 3, pulled.reads.Load(), "the provider still pulls when it is told to")
+}
+
+// otherWorker has GetRemotes, as the worker of moby does.
+type otherWorker struct {
+	*storeWorker
+}
+
+func (w otherWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
+	if ref == nil {
+		return []*solver.Remote{{}}, nil
+	}
+	return ref.GetRemotes(ctx, createIfNeeded, refCfg, all, s)
+}
+
+// emptyRef is a ref whose chain has no layers. Upstream handles it, but none of
+// its operations makes one.
+type emptyRef struct {
+	cache.ImmutableRef // nil
+}
+
+func (emptyRef) GetRemotes(context.Context, bool, cacheconfig.RefConfig, bool, session.Group) ([]*solver.Remote, error) {
+	return []*solver.Remote{{}}, nil
+}
+
+// TestConformance runs the same requests on workers with and without the guard.
+func TestConformance(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 3, compression.Zstd)
+	g := newTestGuard(t, config.Config{})
+	bare, other := c.worker(), otherWorker{&storeWorker{store: c.store}}
+	for name, w := range map[string]worker.Worker{
+		"bare":                           bare,
+		"decorated":                      g.Worker(bare),
+		"decorated twice":                g.Worker(g.Worker(bare)),
+		"bare with its own remotes":      other,
+		"decorated with its own remotes": g.Worker(other),
+		"without a content store":        g.Worker(otherWorker{&storeWorker{}}),
+	} {
+		t.Run(name, func(t *testing.T) { conformance(t, c, w, ref) })
+	}
+}
+
+func conformance(t *testing.T, c *testCache, w worker.Worker, ref cache.ImmutableRef) {
+	t.Run("no ref has what the inner worker says", func(t *testing.T) {
+		remotes, err := getRemotes(c.ctx, w, nil, requested(compression.Gzip), true)
+		require.NoError(t, err)
+		for _, r := range remotes {
+			assert.Empty(t, r.Descriptors)
+		}
+	})
+	t.Run("not all is the main remote", func(t *testing.T) {
+		remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), false)
+		require.NoError(t, err)
+		require.Len(t, remotes, 1)
+		assert.Equal(t, ocispecs.MediaTypeImageLayerGzip, remotes[0].Descriptors[0].MediaType)
+	})
+	t.Run("forced compression is one remote in it", func(t *testing.T) {
+		refCfg := cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}
+		remotes, err := getRemotes(c.ctx, w, ref, refCfg, true)
+		require.NoError(t, err)
+		require.Len(t, remotes, 1)
+		for _, desc := range remotes[0].Descriptors {
+			assert.Equal(t, ocispecs.MediaTypeImageLayerZstd, desc.MediaType)
+		}
+	})
+	t.Run("a compression that the topmost layer lacks is the main remote", func(t *testing.T) {
+		remotes, err := getRemotes(c.ctx, w, ref, requested(compression.EStargz), true)
+		require.NoError(t, err)
+		assert.Len(t, remotes, 1)
+	})
+	t.Run("a ref without descriptors is one empty remote", func(t *testing.T) {
+		remotes, err := getRemotes(c.ctx, w, emptyRef{}, requested(compression.Gzip), true)
+		require.NoError(t, err)
+		require.Len(t, remotes, 1)
+		assert.Empty(t, remotes[0].Descriptors)
+	})
+	t.Run("a ref without blobs is upstream's error", func(t *testing.T) {
+		active, err := c.manager.New(c.ctx, ref, nil)
+		require.NoError(t, err)
+		committed, err := active.Commit(c.ctx)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, committed.Release(c.ctx)) }()
+		_, err = getRemotes(c.ctx, w, committed, requested(compression.Gzip), true)
+		assert.ErrorContains(t, err, "no blob")
+	})
+	t.Run("no compression is not a panic", func(t *testing.T) {
+		if _, ok := w.(*guardedWorker); !ok {
+			return // upstream panics
+		}
+		remotes, err := getRemotes(c.ctx, w, ref, cacheconfig.RefConfig{}, true)
+		require.NoError(t, err)
+		assert.NotEmpty(t, remotes)
+	})
+	t.Run("concurrent calls agree", func(t *testing.T) {
+		want, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+		require.NoError(t, err)
+		var (
+			eg errgroup.Group
+			mu sync.Mutex
+		)
+		for range 8 {
+			eg.Go(func() error {
+				got, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+				mu.Lock()
+				defer mu.Unlock()
+				assert.Equal(t, chainSet(want), chainSet(got))
+				return err
+			})
+		}
+		require.NoError(t, eg.Wait())
+	})
+}
