@@ -49,6 +49,8 @@ var allCompressions = []compression.Type{compression.Gzip, compression.Zstd, com
 type testCache struct {
 	manager cache.Manager
 	store   *containerdsnapshot.Store
+	// blobs is below store, which does not allow to delete.
+	blobs content.Store
 	// ctx has the namespace, and a lease that keeps all blobs.
 	ctx context.Context
 }
@@ -92,7 +94,7 @@ func newTestCache(tb testing.TB) *testCache {
 	ctx, done, err := leaseutil.WithLease(namespaces.WithNamespace(context.Background(), ns), leases, leaseutil.MakeTemporary)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, done(ctx)) })
-	return &testCache{manager: manager, store: store, ctx: ctx}
+	return &testCache{manager: manager, store: store, blobs: mdb.ContentStore(), ctx: ctx}
 }
 
 // worker is a worker of the cache. Any method but ContentStore panics, as the

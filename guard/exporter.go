@@ -34,6 +34,8 @@ type exporter struct {
 	// remotes maps the main remote of a record to the one that the inner
 	// exporter holds, protected by mu.
 	remotes map[*solver.Remote]*solver.Remote
+	// reported tells that the export has had its log line, protected by mu.
+	reported bool
 }
 
 // inlineCache is what makes an exporter inline (solver/llbsolver/export.go).
@@ -159,7 +161,10 @@ func (e *exporter) settle(ctx context.Context, r rank, writes string) {
 	for main, remote := range e.remotes {
 		chosen.settle(remote, main)
 	}
-	e.tally.report(ctx, e.export.exporterType, writes)
+	// An inline exporter comes by for every image of the build.
+	if !e.reported {
+		e.reported = e.tally.report(ctx, e.export.exporterType, writes)
+	}
 }
 
 // Finalize settles all records and finalizes the inner exporter. Whatever comes
@@ -167,7 +172,10 @@ func (e *exporter) settle(ctx context.Context, r rank, writes string) {
 func (e *exporter) Finalize(ctx context.Context) (map[string]string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	defer e.reset()
+	defer func() {
+		e.reset()
+		e.reported = false
+	}()
 	requested, _ := requestedFor(e.Exporter.Config().Compression.Type)
 	switch e.prefer {
 	case config.PreferSmallest:

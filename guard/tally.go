@@ -17,6 +17,8 @@ type tally struct {
 	// the bytes that upstream would have needed for all of them.
 	widest  Estimate
 	avoided uint64
+	// requested is the compression that was asked for, empty without records.
+	requested string
 	// err is the first failure to look up variants.
 	err error
 }
@@ -29,6 +31,7 @@ func (t *tally) add(p *provider) {
 		return
 	}
 	t.records++
+	t.requested = p.requested.String()
 	t.avoided = addSaturating(t.avoided, p.estimate.UpstreamBytes())
 	if p.estimate.Log2 > t.widest.Log2 {
 		t.widest = p.estimate
@@ -37,11 +40,14 @@ func (t *tally) add(p *provider) {
 
 // report writes the one log line of an export, and the line that the user of
 // the client sees. What the export writes is said in words, such as "gzip". An
-// export that the guard had nothing to do with goes without.
-func (t *tally) report(ctx context.Context, exporterType, writes string) {
-	entry := bklog.G(ctx).WithFields(logrus.Fields{"exporter": exporterType, "exporting": writes})
+// export that the guard had nothing to do with goes without; it reports whether
+// it has written any.
+func (t *tally) report(ctx context.Context, exporterType, writes string) bool {
+	entry := bklog.G(ctx).WithField("exporter", exporterType)
 	if t.records > 0 {
-		entry = entry.WithFields(t.widest.fields()).WithFields(logrus.Fields{"records": t.records, "avoided": t.avoided})
+		entry = entry.WithFields(t.widest.fields()).WithFields(logrus.Fields{
+			"records": t.records, "avoided": t.avoided, "compression": t.requested,
+		})
 		progress.OneOff(ctx, fmt.Sprintf("cache guard: %d layers in %d compressions, %s combinations avoided, exporting %s",
 			t.widest.Layers, t.widest.Compressions, t.widest.Combinations(), writes))(nil)
 	}
@@ -51,6 +57,7 @@ func (t *tally) report(ctx context.Context, exporterType, writes string) {
 	case t.records > 0:
 		entry.Info("cache export degraded")
 	}
+	return t.err != nil || t.records > 0
 }
 
 // debug logs a single record that did not go the normal way.
