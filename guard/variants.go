@@ -135,6 +135,11 @@ func distributable(mediaType string) string {
 	return mediaType
 }
 
+// varied reports whether any layer has a second blob.
+func (v variants) varied() bool {
+	return slices.ContainsFunc(v, func(blobs []ocispecs.Descriptor) bool { return len(blobs) > 1 })
+}
+
 // main returns the chain of the layers' own blobs.
 func (v variants) main() []ocispecs.Descriptor {
 	chain := make([]ocispecs.Descriptor, len(v))

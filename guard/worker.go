@@ -54,6 +54,9 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	}
 
 	p := w.find(ctx, remotes[0], requested, export)
+	if export == nil && !p.layers.varied() && p.walkErr == nil {
+		return remotes, nil
+	}
 	main := &solver.Remote{Descriptors: remotes[0].Descriptors, Provider: p}
 	switch {
 	case mode == config.ModeObserve:
@@ -84,7 +87,10 @@ func (w *guardedWorker) find(ctx context.Context, main *solver.Remote, requested
 	p := newProvider(main, store, layers)
 	p.requested = requested
 	p.walkErr = walkErr
-	p.estimate = Estimate{Layers: len(layers), Remotes: 1}
+	p.estimate = Estimate{Layers: len(layers), Compressions: 1, Remotes: 1}
+	if !layers.varied() {
+		return p
+	}
 	if topmost, ok := withCompression(ctx, store, layers[len(layers)-1], requested); ok {
 		p.topmost = &topmost
 		p.estimate = NewEstimate(layers.counts())

@@ -1,0 +1,143 @@
+package guard
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/util/contentutil"
+	"github.com/moby/buildkit/worker"
+	digest "github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// upstreamAtMost bounds what upstream is asked for in a benchmark: beyond, it
+// takes all memory of the machine.
+const upstreamAtMost = 1 << 18
+
+// BenchmarkGetRemotes asks for all remotes of one ref: upstream, the guard with
+// its default limits, and the main remote alone, which all of them need first.
+func BenchmarkGetRemotes(b *testing.B) {
+	for _, layers := range []int{1, 4, 8, 12, 16, 18} {
+		for compressions := 1; compressions <= 3; compressions++ {
+			c := newTestCache(b)
+			ref := c.chain(b, layers, allCompressions[1:compressions]...)
+			name := fmt.Sprintf("layers=%d/compressions=%d", layers, compressions)
+			if NewEstimate(repeat(compressions, layers)).Remotes <= upstreamAtMost {
+				b.Run(name+"/upstream", func(b *testing.B) { benchmarkGetRemotes(b, c, c.worker(), ref, true) })
+			}
+			benchmarkGuarded(b, c, name, ref)
+		}
+	}
+}
+
+// BenchmarkGetRemotesBeyondUpstream goes where upstream cannot.
+func BenchmarkGetRemotesBeyondUpstream(b *testing.B) {
+	for _, layers := range []int{30, 61, 127} {
+		for compressions := 2; compressions <= 4; compressions++ {
+			c := newTestCache(b)
+			ref := c.chain(b, layers, allCompressions[1:compressions]...)
+			benchmarkGuarded(b, c, fmt.Sprintf("layers=%d/compressions=%d", layers, compressions), ref)
+		}
+	}
+}
+
+func benchmarkGuarded(b *testing.B, c *testCache, name string, ref cache.ImmutableRef) {
+	guarded := newTestGuard(b, config.Config{}).Worker(c.worker())
+	b.Run(name+"/guarded", func(b *testing.B) { benchmarkGetRemotes(b, c, guarded, ref, true) })
+	b.Run(name+"/main", func(b *testing.B) { benchmarkGetRemotes(b, c, c.worker(), ref, false) })
+}
+
+func benchmarkGetRemotes(b *testing.B, c *testCache, w worker.Worker, ref cache.ImmutableRef, all bool) {
+	b.ReportAllocs()
+	var remotes []*solver.Remote
+	for b.Loop() {
+		var err error
+		remotes, err = getRemotes(c.ctx, w, ref, requested(compression.Gzip), all)
+		require.NoError(b, err)
+	}
+	b.ReportMetric(float64(len(remotes)), "remotes")
+}
+
+// BenchmarkUpstreamLiveBytes measures what upstream keeps alive for each remote
+// of a product, the figure behind Estimate.UpstreamBytes.
+func BenchmarkUpstreamLiveBytes(b *testing.B) {
+	for _, layers := range []int{12, 16, 18} {
+		b.Run(fmt.Sprintf("layers=%d", layers), func(b *testing.B) {
+			c := newTestCache(b)
+			ref := c.chain(b, layers, compression.Zstd)
+			var remotes []*solver.Remote
+			for b.Loop() {
+				remotes = nil
+				before := liveBytes()
+				var err error
+				remotes, err = getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), true)
+				require.NoError(b, err)
+				b.ReportMetric(float64(liveBytes()-before)/float64(len(remotes)), "live-B/remote")
+			}
+			runtime.KeepAlive(remotes)
+		})
+	}
+}
+
+// BenchmarkExportLiveBytes measures what an export keeps alive until it is
+// finalized: 500 records, each with a chain of 127 layers in 4 compressions.
+// Upstream would have to keep 500 times 4^126 remotes; its 500 main remotes
+// alone are measured beside.
+func BenchmarkExportLiveBytes(b *testing.B) {
+	const records, layers = 500, 127
+	logrus.SetOutput(io.Discard)
+	c := newTestCache(b)
+	ref := c.chain(b, layers, allCompressions[1:]...)
+	g := newTestGuard(b, config.Config{})
+	b.Run("guarded", func(b *testing.B) {
+		resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
+			"registry": contentExporter(contentutil.NewBuffer(), compression.New(compression.Zstd)),
+		})["registry"]
+		for b.Loop() {
+			before := liveBytes()
+			e, err := resolve(c.ctx, nil, nil)
+			require.NoError(b, err)
+			refCfg := requested(e.Config().Compression.Type)
+			for n := range records {
+				remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, refCfg, true)
+				require.NoError(b, err)
+				require.Len(b, remotes, 1)
+				_, _, err = e.Add(digest.FromString(fmt.Sprint(n)), nil, []solver.CacheExportResult{{CreatedAt: time.Unix(int64(n), 0), Result: remotes[0]}})
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(liveBytes()-before), "live-B")
+			runtime.KeepAlive(e)
+		}
+	})
+	b.Run("main", func(b *testing.B) {
+		for b.Loop() {
+			before := liveBytes()
+			var all []*solver.Remote
+			for range records {
+				remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Zstd), false)
+				require.NoError(b, err)
+				all = append(all, remotes...)
+			}
+			b.ReportMetric(float64(liveBytes()-before), "live-B")
+			runtime.KeepAlive(all)
+		}
+	})
+}
+
+// liveBytes is the size of the heap that is in use.
+func liveBytes() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
