@@ -75,16 +75,13 @@ func BenchmarkUpstreamLiveBytes(b *testing.B) {
 		b.Run(fmt.Sprintf("layers=%d", layers), func(b *testing.B) {
 			c := newTestCache(b)
 			ref := c.chain(b, layers, compression.Zstd)
-			var remotes []*solver.Remote
 			for b.Loop() {
-				remotes = nil
 				before := liveBytes()
-				var err error
-				remotes, err = getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), true)
+				remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), true)
 				require.NoError(b, err)
 				b.ReportMetric(float64(liveBytes()-before)/float64(len(remotes)), "live-B/remote")
+				runtime.KeepAlive(remotes)
 			}
-			runtime.KeepAlive(remotes)
 		})
 	}
 }

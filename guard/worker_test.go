@@ -230,19 +230,19 @@ func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
 	ref := c.chain(t, 5, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
 	w := g.Worker(c.worker())
-	remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
-	require.NoError(t, err)
-	require.Len(t, remotes, 17)
 	want := NewEstimate([]int{2, 2, 2, 2, 2}).Bytes()
-	assert.Equal(t, want, g.limits.budget.used.Load())
+	func() {
+		remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+		require.NoError(t, err)
+		require.Len(t, remotes, 17)
+		assert.Equal(t, want, g.limits.budget.used.Load())
 
-	g.limits.budget.max = want // the product of a second record does not fit beside it
-	second, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
-	require.NoError(t, err)
-	assert.Len(t, second, 2)
-
-	runtime.KeepAlive(remotes)
-	remotes = nil
+		g.limits.budget.max = want // the product of a second record does not fit beside it
+		second, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+		require.NoError(t, err)
+		assert.Len(t, second, 2)
+		runtime.KeepAlive(remotes)
+	}()
 	require.Eventually(t, func() bool {
 		runtime.GC()
 		return g.limits.budget.used.Load() == 0

@@ -1,0 +1,137 @@
+package seam
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"testing"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/cache/remotecache/inline"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/worker"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	guardconfig "github.com/bkguard/bkguard/config"
+)
+
+// keepMemoryLimit restores the limit of the test process.
+func keepMemoryLimit(t *testing.T) {
+	t.Helper()
+	before := debug.SetMemoryLimit(math.MaxInt64)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+}
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "buildkitd.toml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestLoadFileReadsBothTables(t *testing.T) {
+	keepMemoryLimit(t)
+	path := writeConfig(t, `
+root = "/var/lib/other"
+[guard]
+  mode = "single"
+  memoryLimit = "1GB"
+  maxMemory = "10%"
+`)
+	cfg, err := LoadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "/var/lib/other", cfg.Root)
+	assert.Equal(t, guardconfig.ModeSingle, daemon.guard.Config().Mode)
+	assert.EqualValues(t, 1<<30, debug.SetMemoryLimit(-1))
+	assert.InDelta(t, (1<<30)/10, daemon.guard.Budget(), 1, "a share of the limit that was just set")
+}
+
+func TestBadTableChangesNothing(t *testing.T) {
+	keepMemoryLimit(t)
+	_, err := LoadFile(writeConfig(t, ""))
+	require.NoError(t, err)
+	before := daemon.guard
+	limit := debug.SetMemoryLimit(-1)
+	path := writeConfig(t, "[guard]\n  memoryLimit = \"1GB\"\n  mode = \"enforec\"\n")
+	_, err = LoadFile(path)
+	require.EqualError(t, err, path+`:3: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single)`)
+	assert.Same(t, before, daemon.guard)
+	assert.Equal(t, limit, debug.SetMemoryLimit(-1))
+}
+
+// namedWorker is a worker with nothing but its interface.
+type namedWorker struct{ worker.Worker }
+
+func TestWorkerAndControlAreDecorated(t *testing.T) {
+	keepMemoryLimit(t)
+	_, err := LoadFile(writeConfig(t, "[guard]\n  memoryLimit = \"1GB\"\n"))
+	require.NoError(t, err)
+	w := &namedWorker{}
+	assert.NotEqual(t, worker.Worker(w), Worker(w))
+
+	hook := logtest.NewGlobal()
+	t.Cleanup(func() { logrus.StandardLogger().ReplaceHooks(logrus.LevelHooks{}) })
+	inner := inline.ResolveCacheExporterFunc()
+	opt := Control(control.Opt{
+		ProxyNetwork:              true,
+		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{"inline": inner},
+	})
+	assert.True(t, opt.ProxyNetwork)
+	decorated, err := opt.ResolveCacheExporterFuncs["inline"](t.Context(), nil, nil)
+	require.NoError(t, err)
+	bare, err := inner(t.Context(), nil, nil)
+	require.NoError(t, err)
+	assert.NotEqual(t, fmt.Sprintf("%T", bare), fmt.Sprintf("%T", decorated))
+
+	require.Len(t, hook.AllEntries(), 1)
+	line := hook.LastEntry()
+	assert.Equal(t, "guard ready", line.Message)
+	assert.Equal(t, logrus.Fields{
+		"guard": "0.1.0", "buildkit": "v0.0.0", "mode": guardconfig.ModeEnforce, "maxRemotes": 256,
+		"budget": daemon.guard.Budget(), "memoryLimit": int64(1 << 30), "memoryLimitSource": "config",
+	}, line.Data)
+}
+
+func TestMemoryLimit(t *testing.T) {
+	for name, test := range map[string]struct {
+		environment string
+		limit       guardconfig.Memory
+		want        memoryLimit
+	}{
+		"a size":                      {"", guardconfig.Memory{Bytes: 1 << 30}, memoryLimit{bytes: 1 << 30, source: "config"}},
+		"off":                         {"", guardconfig.Memory{Off: true}, memoryLimit{source: "off"}},
+		"the environment wins":        {"1GiB", guardconfig.Memory{Bytes: 2 << 30}, memoryLimit{source: "environment"}},
+		"the environment wins as off": {"off", guardconfig.Memory{Percent: 50}, memoryLimit{source: "environment"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keepMemoryLimit(t)
+			if test.environment != "" {
+				t.Setenv("GOMEMLIMIT", test.environment)
+			}
+			assert.Equal(t, test.want, setMemoryLimit(test.limit))
+		})
+	}
+}
+
+// TestMemoryLimitOfTheCgroup agrees with whatever limit this machine has; the
+// daemon is tested under a limit in test/.
+func TestMemoryLimitOfTheCgroup(t *testing.T) {
+	keepMemoryLimit(t)
+	got := setMemoryLimit(guardconfig.Memory{Percent: 50})
+	limit, err := memlimit.FromCgroup()
+	switch {
+	case errors.Is(err, memlimit.ErrNoLimit):
+		assert.Equal(t, memoryLimit{source: "none"}, got)
+	case err != nil:
+		assert.Equal(t, memoryLimit{source: "none", err: err}, got)
+	default:
+		assert.Equal(t, memoryLimit{bytes: int64(limit / 2), source: "cgroup"}, got)
+	}
+}
