@@ -48,7 +48,7 @@ func (t *tally) report(ctx context.Context, exporterType, writes string) bool {
 		entry = entry.WithFields(t.widest.fields()).WithFields(logrus.Fields{
 			"records": t.records, "avoided": t.avoided, "compression": t.requested,
 		})
-		progress.OneOff(ctx, fmt.Sprintf("cache guard: %d layers in %d compressions, %s combinations avoided, exporting %s",
+		_ = progress.OneOff(ctx, fmt.Sprintf("cache guard: %d layers in %d compressions, %s combinations avoided, exporting %s",
 			t.widest.Layers, t.widest.Compressions, t.widest.Combinations(), writes))(nil)
 	}
 	switch {
