@@ -1,0 +1,105 @@
+package test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+// TestOneLogLinePerExport holds that an export which the guard has changed says
+// so once, to the operator and to the client, and that no other export does.
+func TestOneLogLinePerExport(t *testing.T) {
+	const layers = 30
+	registry := startRegistry(t)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
+	require.NoError(t, err)
+	dockerfile := harness.RunSteps(base, steps)
+	daemon := startDaemon(t, harness.DaemonOptions{
+		Binary:      binaries(t).Guarded,
+		Registries:  []string{registry.Host},
+		MemoryLimit: memoryLimit,
+	})
+	export := func() string {
+		result, err := daemon.Build(t.Context(), harness.Build{
+			Dockerfile:  dockerfile,
+			Output:      harness.PushOutput(registry.Host + "/image:latest"),
+			ExportCache: []string{cacheRef(registry.Host) + ",mode=max"},
+		})
+		require.NoError(t, err)
+		return result.Output
+	}
+	degraded := func() []harness.LogEntry {
+		lines, err := daemon.LogEntries("cache export degraded")
+		require.NoError(t, err)
+		return lines
+	}
+
+	out := export() // in one compression
+	assert.Empty(t, degraded())
+	assert.Zero(t, strings.Count(out, "cache guard:"), out)
+
+	require.NoError(t, daemon.MixCompressions(t.Context(), dockerfile, registry.Host+"/image"))
+	out = export()
+	assert.Equal(t, 1, countSteps(out, "cache guard: "), out)
+	lines := degraded()
+	require.Len(t, lines, 1)
+	line := lines[0]
+	assert.Equal(t, "registry", line["exporter"])
+	assert.Equal(t, "gzip", line["compression"])
+	assert.Equal(t, "2", line["compressions"])
+	assert.Equal(t, strconv.Itoa(layers+steps), line["layers"])
+	assert.Equal(t, "2^32", line["remotes"])
+	// The layers of each RUN step end a chain of their own.
+	assert.Equal(t, strconv.Itoa(steps), line["records"])
+	avoided, err := strconv.ParseUint(line["avoided"], 10, 64)
+	require.NoError(t, err)
+	assert.Greater(t, avoided, uint64(memoryLimit))
+}
+
+// countSteps counts the steps of a build's output that begin with a text. The
+// number of a step comes first: "#12 text".
+func countSteps(out, text string) int {
+	steps := map[string]bool{}
+	for line := range strings.Lines(out) {
+		number, after, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(number, "#") && strings.HasPrefix(after, text) {
+			steps[number] = true
+		}
+	}
+	return len(steps)
+}
+
+// TestInlineKeepsCache holds that the cache in an image covers all steps when
+// the worker holds the layers in a second compression; without the guard, it
+// covers none.
+func TestInlineKeepsCache(t *testing.T) {
+	registry := startRegistry(t)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
+	require.NoError(t, err)
+	dockerfile := harness.RunSteps(base, steps)
+	options := harness.DaemonOptions{Binary: binaries(t).Guarded, Registries: []string{registry.Host}}
+	image := registry.Host + "/inline:latest"
+
+	daemon := startDaemon(t, options)
+	require.NoError(t, daemon.MixCompressions(t.Context(), dockerfile, registry.Host+"/image"))
+	_, err = daemon.Build(t.Context(), harness.Build{
+		Dockerfile:  dockerfile,
+		Output:      harness.PushOutput(image),
+		ExportCache: []string{"type=inline"},
+	})
+	require.NoError(t, err)
+
+	fresh := startDaemon(t, options)
+	result, err := fresh.Build(t.Context(), harness.Build{
+		Dockerfile:  dockerfile,
+		ImportCache: []string{"type=registry,ref=" + image},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, steps, result.Steps, result.Output)
+	assert.Equal(t, steps, result.Cached, result.Output)
+}

@@ -1,0 +1,126 @@
+// Command demo plays moby/buildkit issue 6088 on the stock daemon and on the
+// guarded one, side by side, with the same images and the same memory limit:
+//
+//	go run ./test/demo
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	units "github.com/docker/go-units"
+
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// run plays the demo; its result goes to stdout and its progress to stderr. The
+// error is flag.ErrHelp when only the help was asked for.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s, err := parse(args, stdout)
+	if err != nil {
+		return err
+	}
+	if err := s.check(ctx); err != nil {
+		return err
+	}
+	s.progress = newProgress(stderr)
+	outcomes, err := s.play(ctx)
+	if ctx.Err() != nil {
+		err = fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
+	}
+	if err := errors.Join(err, harness.CheckClean()); err != nil {
+		return err
+	}
+	return s.report(stdout, outcomes)
+}
+
+const usage = `Usage: go run ./test/demo [flags]
+
+Plays moby/buildkit issue 6088 on stock buildkitd and on the guarded one: the
+same image is built in gzip and in zstd, then the build cache is exported, and a
+fresh daemon imports it. Both daemons run in a cgroup with a memory limit. Needs
+root, and the programs that make builds.
+
+Flags:
+  -layers N     layers of the base image (default %d)
+  -memory SIZE  memory limit of a daemon, in binary units (default %s)
+
+Examples:
+  go run ./test/demo
+  go run ./test/demo -layers 127
+  go run ./test/demo -layers 30 -memory 1GB
+`
+
+const (
+	defaultLayers = 61
+	defaultMemory = "512MB"
+	// Docker takes no image with more layers.
+	maxLayers = 127
+	// With less, compressing many layers with zstd kills any daemon.
+	minMemory = 256 << 20
+)
+
+// parse reads the flags. Help goes to stdout, as it was asked for.
+func parse(args []string, stdout io.Writer) (scenario, error) {
+	var (
+		s      scenario
+		memory string
+		flags  = flag.NewFlagSet("demo", flag.ContinueOnError)
+	)
+	flags.SetOutput(io.Discard) // main prints the error
+	flags.IntVar(&s.layers, "layers", defaultLayers, "")
+	flags.StringVar(&memory, "memory", defaultMemory, "")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, writeErr := fmt.Fprintf(stdout, usage, defaultLayers, defaultMemory)
+		return scenario{}, errors.Join(err, writeErr)
+	}
+	if err != nil {
+		return scenario{}, fmt.Errorf("%w (-h shows the flags)", err)
+	}
+	if flags.NArg() > 0 {
+		return scenario{}, fmt.Errorf("unexpected argument %q (-h shows the flags)", flags.Arg(0))
+	}
+	if s.layers < 1 || s.layers > maxLayers {
+		return scenario{}, fmt.Errorf("-layers %d is out of range (allowed: 1 to %d)", s.layers, maxLayers)
+	}
+	if s.memory, err = units.RAMInBytes(memory); err != nil || s.memory < minMemory {
+		return scenario{}, fmt.Errorf("-memory %q is not a size of at least %s, such as %q", memory, units.BytesSize(minMemory), defaultMemory)
+	}
+	return s, nil
+}
+
+// check finds out whether the demo can be played here, and with which programs.
+func (s *scenario) check(ctx context.Context) error {
+	if os.Geteuid() != 0 {
+		return errors.New("must be run as root: buildkitd mounts overlayfs and is put into a cgroup")
+	}
+	group, err := harness.NewCgroup(s.memory)
+	if errors.Is(err, harness.ErrNoMemoryController) {
+		return fmt.Errorf("a memory limit cannot be set on this machine: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := group.Remove(ctx); err != nil {
+		return err
+	}
+	s.programs, err = harness.FindBinaries()
+	return err
+}

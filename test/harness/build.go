@@ -1,0 +1,148 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Build is one buildctl build with the Dockerfile frontend that is part of the
+// daemon.
+type Build struct {
+	// Dockerfile is the text of the file.
+	Dockerfile string
+	// Files is the build context: path to content.
+	Files map[string]string
+	// Output is the value of --output; see PushOutput. Empty discards the
+	// result.
+	Output string
+	// ExportCache and ImportCache are values of --export-cache and
+	// --import-cache.
+	ExportCache, ImportCache []string
+	// Opts are values of --opt, such as "platform=linux/amd64".
+	Opts []string
+}
+
+// BuildResult is what a successful build has printed.
+type BuildResult struct {
+	// Output is the plain progress.
+	Output string
+	// Steps counts the RUN, COPY and ADD steps, Cached those of them that were
+	// not executed.
+	Steps, Cached int
+}
+
+// BuildError is returned for a build that failed.
+type BuildError struct {
+	// Err is how the client ended.
+	Err error
+	// Output is all that it has printed.
+	Output string
+}
+
+// Error returns the last lines of the output, where the client says why.
+func (e *BuildError) Error() string {
+	lines := strings.Split(strings.TrimSpace(e.Output), "\n")
+	return fmt.Sprintf("build: %v: %s", e.Err, strings.Join(lines[max(0, len(lines)-3):], "; "))
+}
+
+// Unwrap returns how the client ended.
+func (e *BuildError) Unwrap() error { return e.Err }
+
+// PushOutput is an --output that pushes an OCI image. More attributes, such as
+// "compression=zstd", are added as they are.
+func PushOutput(image string, attributes ...string) string {
+	return strings.Join(append([]string{"type=image", "name=" + image, "push=true", "oci-mediatypes=true"}, attributes...), ",")
+}
+
+// RunSteps is a Dockerfile with so many RUN steps on a base image.
+func RunSteps(base string, steps int) string {
+	text := "FROM " + base + "\n"
+	for n := range steps {
+		text += fmt.Sprintf("RUN [\"/bin/step\", \"/run-%d\", \"%d\"]\n", n+1, n+1)
+	}
+	return text
+}
+
+// Build runs a build to its end. The error is a *BuildError when the client
+// reports a failure.
+func (d *Daemon) Build(ctx context.Context, b Build) (result BuildResult, err error) {
+	err = withTempDir(func(dir string) error {
+		if err := b.write(dir); err != nil {
+			return fmt.Errorf("prepare a build: %w", err)
+		}
+		out, err := d.Buildctl(ctx, b.args(dir)...)
+		if err != nil {
+			return &BuildError{Err: err, Output: out}
+		}
+		result = parseProgress(out)
+		return nil
+	})
+	return result, err
+}
+
+// write makes the build context with the Dockerfile in it.
+func (b Build) write(dir string) error {
+	files := map[string]string{"Dockerfile": b.Dockerfile}
+	maps.Copy(files, b.Files)
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// args is the command line of the client for a build context.
+func (b Build) args(dir string) []string {
+	args := []string{
+		"build", "--progress", "plain", "--frontend", "dockerfile.v0",
+		"--local", "context=" + dir, "--local", "dockerfile=" + dir,
+	}
+	if b.Output != "" {
+		args = append(args, "--output", b.Output)
+	}
+	for _, f := range []struct {
+		flag   string
+		values []string
+	}{{"--export-cache", b.ExportCache}, {"--import-cache", b.ImportCache}, {"--opt", b.Opts}} {
+		for _, value := range f.values {
+			args = append(args, f.flag, value)
+		}
+	}
+	return args
+}
+
+var (
+	progressStep   = regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] (?:RUN|COPY|ADD) `)
+	progressCached = regexp.MustCompile(`(?m)^#(\d+) CACHED$`)
+)
+
+// parseProgress counts steps by their number: a step is announced as
+// "#7 [stage 2/4] RUN ..." and "#7 CACHED" follows if it was not executed.
+func parseProgress(out string) BuildResult {
+	cached := map[string]bool{}
+	for _, m := range progressStep.FindAllStringSubmatch(out, -1) {
+		cached[m[1]] = false
+	}
+	for _, m := range progressCached.FindAllStringSubmatch(out, -1) {
+		if _, ok := cached[m[1]]; ok {
+			cached[m[1]] = true
+		}
+	}
+	result := BuildResult{Output: out, Steps: len(cached)}
+	for _, hit := range cached {
+		if hit {
+			result.Cached++
+		}
+	}
+	return result
+}

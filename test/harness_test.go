@@ -1,0 +1,67 @@
+package test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+// memoryLimit is the cgroup limit of the daemons under test. The reproduction
+// of moby/buildkit issue 6088 exceeds it with 20 layers and more.
+const memoryLimit = 512 << 20
+
+func binaries(t *testing.T) harness.Binaries {
+	t.Helper()
+	b, err := harness.FindBinaries()
+	require.NoError(t, err)
+	return b
+}
+
+// startRegistry starts a registry that is stopped and removed with the test.
+func startRegistry(t *testing.T) *harness.Registry {
+	t.Helper()
+	r, err := harness.StartRegistry(t.Context(), binaries(t).Registry)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if err := r.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := r.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// startDaemon starts a daemon that is stopped with the test.
+func startDaemon(t *testing.T, o harness.DaemonOptions) *harness.Daemon {
+	t.Helper()
+	o.Buildctl = binaries(t).Buildctl
+	d, err := harness.StartDaemon(t.Context(), o)
+	require.NoError(t, err)
+	stopWithTest(t, d)
+	return d
+}
+
+// stopWithTest stops a daemon with the test, and keeps its log when the test
+// has failed.
+func stopWithTest(t *testing.T, d *harness.Daemon) {
+	t.Helper()
+	t.Cleanup(func() {
+		exit, err := d.Stop(context.Background())
+		if err != nil {
+			t.Error(err)
+		}
+		remove := d.Remove
+		if t.Failed() {
+			t.Logf("the daemon has ended with %v; its log is kept: %s", exit, d.LogPath())
+			remove = d.RemoveRoot
+		}
+		if err := remove(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+// The versions that the daemon under test is made of.
+const (
+	buildkitVersion = "v0.34.2"
+	guardVersion    = "0.1.0"
+)
+
+func TestStartLine(t *testing.T) {
+	for name, tc := range map[string]struct {
+		options harness.DaemonOptions
+		want    harness.LogEntry
+	}{
+		"limit of the cgroup": {
+			harness.DaemonOptions{MemoryLimit: memoryLimit},
+			harness.LogEntry{
+				"mode":              "enforce",
+				"maxRemotes":        "256",
+				"memoryLimitSource": "cgroup",
+				"memoryLimit":       percent(memoryLimit, 90),
+				"budget":            percent(memoryLimit*90/100, 5),
+			},
+		},
+		"limit of the environment wins": {
+			harness.DaemonOptions{
+				MemoryLimit: memoryLimit,
+				Env:         []string{"GOMEMLIMIT=300MiB"},
+				Config:      "guard.memoryLimit = \"50%\"\n",
+			},
+			harness.LogEntry{
+				"memoryLimitSource": "environment",
+				"memoryLimit":       percent(300<<20, 100),
+				"budget":            percent(300<<20, 5),
+			},
+		},
+		"limit as a size": {
+			harness.DaemonOptions{Config: "guard.memoryLimit = \"400MB\"\nguard.maxMemory = \"7MB\"\n"},
+			harness.LogEntry{
+				"memoryLimitSource": "config",
+				"memoryLimit":       percent(400<<20, 100),
+				"budget":            percent(7<<20, 100),
+			},
+		},
+		"limit switched off": {
+			harness.DaemonOptions{
+				MemoryLimit: memoryLimit,
+				Config:      "guard.memoryLimit = \"off\"\nguard.mode = \"single\"\nguard.maxRemotes = 7\n",
+			},
+			harness.LogEntry{
+				"mode":              "single",
+				"maxRemotes":        "7",
+				"memoryLimitSource": "off",
+				"memoryLimit":       "0",
+				"budget":            percent(memoryLimit, 5),
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.options.Binary = binaries(t).Guarded
+			daemon := startDaemon(t, tc.options)
+			lines, err := daemon.LogEntries("guard ready")
+			require.NoError(t, err)
+			require.Len(t, lines, 1)
+			tc.want["level"] = "info"
+			tc.want["guard"] = guardVersion
+			tc.want["buildkit"] = buildkitVersion
+			for field, value := range tc.want {
+				assert.Equal(t, value, lines[0][field], field)
+			}
+		})
+	}
+}
+
+// percent returns a share of a number of bytes as it is logged.
+func percent(bytes, share int64) string {
+	return strconv.FormatInt(bytes*share/100, 10)
+}
+
+func TestVersion(t *testing.T) {
+	const version = buildkitVersion + "+bkguard." + guardVersion
+	b := binaries(t)
+	out, err := harness.Run(t.Context(), harness.Command{Path: b.Guarded, Args: []string{"--version"}})
+	require.NoError(t, err)
+	assert.Contains(t, strings.Fields(out), version)
+
+	daemon := startDaemon(t, harness.DaemonOptions{Binary: b.Guarded})
+	out, err = daemon.Buildctl(t.Context(), "debug", "info")
+	require.NoError(t, err)
+	assert.Contains(t, strings.Fields(out), version)
+}
