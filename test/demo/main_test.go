@@ -92,8 +92,8 @@ func TestReport(t *testing.T) {
 			guarded: outcome{daemon: "guarded", exit: fine, took: 1300 * time.Millisecond, cached: 3},
 			table: `
 daemon   layers  combinations  cache export            peak memory  steps cached on a fresh daemon
-stock    64      2^64          killed (out of memory)  over 512MiB  0 of 3
-guarded  64      2^64          done in 1.3s            160MiB       3 of 3
+stock    64      2^63          killed (out of memory)  over 512MiB  0 of 3
+guarded  64      2^63          done in 1.3s            160MiB       3 of 3
 `,
 		},
 		"stock survives": {
