@@ -9,8 +9,8 @@
 //
 //   - the workers ([Guard.Worker]) hand out all remotes of a record up to the
 //     limits, and a single chain beyond them;
-//   - the cache exporters ([Guard.CacheExporters]) write one chain for each
-//     record: the image's own blobs inline, the requested compression elsewhere.
+//   - the cache exporters ([Guard.Control]) write one chain for each record: the
+//     image's own blobs inline, the requested compression elsewhere.
 //
 // The data flows worker -> variants -> limits -> remotes -> exporter, and the
 // files are named after these.
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/worker"
 	"golang.org/x/time/rate"
 
@@ -77,8 +78,16 @@ func (g *Guard) Worker(w worker.Worker) worker.Worker {
 	return &guardedWorker{Worker: w, guard: g}
 }
 
-// CacheExporters decorates cache exporters by their type, for
-// control.Opt.ResolveCacheExporterFuncs. The given map is left as it is.
+// Control decorates the cache exporters of a daemon; pass the result to
+// control.NewController. The given options are left as they are. The workers are
+// in their controller by then: decorate them before, with [Guard.Worker].
+func (g *Guard) Control(opt control.Opt) control.Opt {
+	opt.ResolveCacheExporterFuncs = g.CacheExporters(opt.ResolveCacheExporterFuncs)
+	return opt
+}
+
+// CacheExporters decorates cache exporters by their type, for daemons
+// without a controller of upstream's. The given map is left as it is.
 func (g *Guard) CacheExporters(funcs map[string]remotecache.ResolveCacheExporterFunc) map[string]remotecache.ResolveCacheExporterFunc {
 	decorated := make(map[string]remotecache.ResolveCacheExporterFunc, len(funcs))
 	for exporterType, f := range funcs {

@@ -53,9 +53,8 @@ func Worker(w worker.Worker) worker.Worker {
 // Control decorates the cache exporters and says in the log that the guard is
 // there: the logger is set up by now.
 func Control(opt control.Opt) control.Opt {
-	opt.ResolveCacheExporterFuncs = daemon.guard.CacheExporters(opt.ResolveCacheExporterFuncs)
 	logReady(daemon.guard, daemon.limit)
-	return opt
+	return daemon.guard.Control(opt)
 }
 
 func logReady(g *guard.Guard, limit memoryLimit) {
