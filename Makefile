@@ -9,6 +9,8 @@ LIBRARY := $(shell find config guard -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
+# What only the tests need.
+TOOLS := bin/tools/ghacache
 
 .PHONY: all
 all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, and bin/buildctl
@@ -22,7 +24,7 @@ demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded bui
 	go run ./test/demo
 
 .PHONY: test
-test: lint $(PARTS) runc ## run the linter and every test
+test: lint $(PARTS) $(TOOLS) runc ## run the linter and every test
 	go test -race -count=1 -timeout 18m ./...
 	cd daemon && go test -race -count=1 ./seam/... ./weave/...
 
@@ -79,3 +81,7 @@ bin/tools/registry: tools/go.mod tools/go.sum
 bin/tools/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 	@echo "building $@: about three minutes the first time"
 	cd tools/lint && go build -trimpath -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/tools/ghacache: $(wildcard tools/ghacache/*)
+	@echo "building $@"
+	cd tools/ghacache && go build -trimpath -o ../../$@ .

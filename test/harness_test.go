@@ -20,6 +20,14 @@ func binaries(t *testing.T) harness.Binaries {
 	return b
 }
 
+// tool is a program under bin/tools.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := harness.FindTool(name)
+	require.NoError(t, err)
+	return path
+}
+
 // startRegistry starts a registry that is stopped and removed with the test.
 func startRegistry(t *testing.T) *harness.Registry {
 	t.Helper()

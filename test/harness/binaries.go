@@ -45,6 +45,20 @@ func FindBinaries() (Binaries, error) {
 	return b, nil
 }
 
+// FindTool returns the path of a program under bin/tools that only some tests
+// need. The error says how to build it.
+func FindTool(name string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(root, "bin", "tools", name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("run make bin/tools/%s first: %w", name, err)
+	}
+	return path, nil
+}
+
 // moduleRoot returns the nearest directory with a go.mod, upwards from the
 // working directory.
 func moduleRoot() (string, error) {

@@ -1,0 +1,41 @@
+package test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+// TestGitHubActionsCache exports to and imports from the cache service of GitHub
+// Actions, which always asks for gzip.
+func TestGitHubActionsCache(t *testing.T) {
+	registry := startRegistry(t)
+	cache, err := harness.StartGitHubCache(t.Context(), tool(t, "ghacache"))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, cache.Stop(context.Background()))
+		require.NoError(t, cache.Remove())
+	})
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 30})
+	require.NoError(t, err)
+	dockerfile := harness.RunSteps(base, steps)
+	options := harness.DaemonOptions{Binary: binaries(t).Guarded, Registries: []string{registry.Host}, MemoryLimit: memoryLimit}
+
+	daemon := startDaemon(t, options)
+	require.NoError(t, daemon.MixCompressions(t.Context(), dockerfile, registry.Host+"/image"))
+	_, err = daemon.Build(t.Context(), harness.Build{Dockerfile: dockerfile, ExportCache: []string{cache.Attributes + ",mode=max"}})
+	require.NoError(t, err)
+	lines, err := daemon.LogEntries("cache export degraded")
+	require.NoError(t, err)
+	require.Len(t, lines, 1)
+	assert.Equal(t, "gha", lines[0]["exporter"])
+
+	fresh := startDaemon(t, options)
+	result, err := fresh.Build(t.Context(), harness.Build{Dockerfile: dockerfile, ImportCache: []string{cache.Attributes}})
+	require.NoError(t, err)
+	assert.Equal(t, steps, result.Cached, result.Output)
+}

@@ -1,0 +1,50 @@
+package harness
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// GitHubCache is a running cache service of GitHub Actions on loopback.
+type GitHubCache struct {
+	*server
+	// Attributes are those of an export or import of type gha.
+	Attributes string
+}
+
+var githubCacheAddress = regexp.MustCompile(`listening on (http://[^\s]+)`)
+
+// StartGitHubCache starts the ghacache program and returns when it listens.
+func StartGitHubCache(ctx context.Context, binary string) (*GitHubCache, error) {
+	s, url, err := startServer(ctx, "GitHub cache", githubCacheAddress, func(dir string) (Command, error) {
+		return Command{Path: binary, Args: []string{dir}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &GitHubCache{
+		server:     s,
+		Attributes: fmt.Sprintf("type=gha,url=%s/,token=%s,scope=test", url, githubToken(time.Now())),
+	}, nil
+}
+
+// githubToken is a token with access to everything. The client reads it, nobody
+// checks its signature.
+func githubToken(now time.Time) string {
+	part := func(claims map[string]any) string {
+		text, err := json.Marshal(claims)
+		if err != nil {
+			panic(err) // strings and numbers
+		}
+		return base64.RawURLEncoding.EncodeToString(text)
+	}
+	return part(map[string]any{"alg": "HS256", "typ": "JWT"}) + "." + part(map[string]any{
+		"ac":  `[{"Scope":"refs/heads/main","Permission":3}]`,
+		"nbf": now.Add(-time.Hour).Unix(),
+		"exp": now.Add(time.Hour).Unix(),
+	}) + "." + base64.RawURLEncoding.EncodeToString([]byte("unsigned"))
+}

@@ -1,0 +1,88 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// startDelay is how long a server may take until it is ready.
+const startDelay = time.Minute
+
+// server is a program that serves on loopback, from a directory of its own. The
+// kernel chooses the port, and the program logs which one.
+type server struct {
+	name    string
+	dir     string
+	process *Process
+}
+
+// startServer starts a program and returns what its log says about the address:
+// the first group of the pattern. The command is made for the directory.
+func startServer(ctx context.Context, name string, address *regexp.Regexp, command func(dir string) (Command, error)) (*server, string, error) {
+	dir, err := TempDir()
+	if err != nil {
+		return nil, "", err
+	}
+	s := &server{name: name, dir: dir}
+	found, err := s.start(ctx, address, command)
+	if err != nil {
+		text, _ := os.ReadFile(s.LogPath())
+		return nil, "", errors.Join(fmt.Errorf("start the %s: %w", name, err), errors.New(string(text)), s.Stop(ctx), s.Remove())
+	}
+	return s, found, nil
+}
+
+func (s *server) start(ctx context.Context, address *regexp.Regexp, command func(dir string) (Command, error)) (found string, err error) {
+	c, err := command(s.dir)
+	if err != nil {
+		return "", err
+	}
+	log, err := os.Create(s.LogPath())
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	c.Output = log
+	if s.process, err = Start(c); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startDelay)
+	defer cancel()
+	err = poll(ctx, "its address", func() (bool, error) {
+		select {
+		case <-s.process.Done():
+			return false, fmt.Errorf("it has ended: %v", s.process.State())
+		default:
+		}
+		text, err := os.ReadFile(s.LogPath())
+		if m := address.FindSubmatch(text); m != nil {
+			found = string(m[1])
+		}
+		return found != "", err
+	})
+	return found, err
+}
+
+// LogPath is the file with all that the server has written.
+func (s *server) LogPath() string { return filepath.Join(s.dir, s.name+".log") }
+
+// Stop stops the server.
+func (s *server) Stop(ctx context.Context) error {
+	if s.process == nil {
+		return nil
+	}
+	return s.process.Stop(ctx)
+}
+
+// Remove removes the server's files. Call Stop first.
+func (s *server) Remove() error {
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("remove the files of the %s: %w", s.name, err)
+	}
+	return nil
+}
