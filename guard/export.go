@@ -8,24 +8,31 @@ import (
 	"github.com/moby/buildkit/util/compression"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/bkguard/bkguard/config"
 )
 
 // export is what the decorators of an exporter and of a worker share of one
 // cache export. It is safe for concurrent use.
 type export struct {
 	exporterType string
+	// atLeast is the mode that the build has asked for; empty means none.
+	atLeast config.Mode
 
 	mu sync.Mutex
 	// blobs holds the blobs of a layer by its own blob, protected by mu.
 	// Hundreds of records share layers: each is walked once.
 	blobs map[digest.Digest][]ocispecs.Descriptor
-	// observed tells that the export was logged in mode observe, protected by
-	// mu.
-	observed bool
+	// observed is what ModeEnforce would have done, protected by mu.
+	observed tally
 }
 
-func newExport(exporterType string) *export {
-	return &export{exporterType: exporterType, blobs: make(map[digest.Digest][]ocispecs.Descriptor)}
+func newExport(exporterType string, atLeast config.Mode) *export {
+	return &export{
+		exporterType: exporterType,
+		atLeast:      atLeast,
+		blobs:        make(map[digest.Digest][]ocispecs.Descriptor),
+	}
 }
 
 // typeName is the type of the exporter. Without an export that is the inline
@@ -37,14 +44,22 @@ func (e *export) typeName() string {
 	return e.exporterType
 }
 
-// observe reports whether the export is to be logged in mode observe, which it
-// is once.
-func (e *export) observe() bool {
+// observe adds a record in ModeObserve and reports whether it is the first that
+// would be refused.
+func (e *export) observe(p *provider) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	first := !e.observed
-	e.observed = true
-	return first
+	e.observed.add(p)
+	return p.refused && e.observed.records == 1
+}
+
+// takeObserved returns what was observed, and forgets it.
+func (e *export) takeObserved() tally {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.observed
+	e.observed = tally{}
+	return t
 }
 
 // reset forgets what was remembered.
@@ -52,7 +67,6 @@ func (e *export) reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	clear(e.blobs)
-	e.observed = false
 }
 
 // exportCompression is a compression that knows the export it is requested for.

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/session"
@@ -28,9 +29,11 @@ type exporter struct {
 	prefer config.Prefer
 
 	mu sync.Mutex
-	// pool and tally are of the records added so far, protected by mu.
-	pool  pool
-	tally tally
+	// pool, tally and the time of the start are of the records added so far,
+	// protected by mu.
+	pool    pool
+	tally   tally
+	started time.Time
 	// remotes maps the main remote of a record to the one that the inner
 	// exporter holds, protected by mu.
 	remotes map[*solver.Remote]*solver.Remote
@@ -52,19 +55,20 @@ type inlineExporter struct {
 // cacheExporter decorates the exporters of one type.
 func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCacheExporterFunc) remotecache.ResolveCacheExporterFunc {
 	return func(ctx context.Context, s session.Group, attrs map[string]string) (remotecache.Exporter, error) {
-		prefer := g.config.PreferOf(exporterType)
-		if word, ok := attrs[PreferAttribute]; ok {
-			var err error
-			if prefer, err = config.ParsePrefer(PreferAttribute, word); err != nil {
-				return nil, err
-			}
+		prefer, err := g.prefer(exporterType, attrs)
+		if err != nil {
+			return nil, err
+		}
+		atLeast, err := g.stricterMode(exporterType, attrs)
+		if err != nil {
+			return nil, err
 		}
 		inner, err := resolve(ctx, s, attrs)
 		// Without an exporter upstream skips the export (control/control.go).
 		if err != nil || inner == nil {
 			return inner, err
 		}
-		e := &exporter{Exporter: inner, guard: g, export: newExport(exporterType), prefer: prefer}
+		e := &exporter{Exporter: inner, guard: g, export: newExport(exporterType, atLeast), prefer: prefer}
 		e.reset()
 		if _, ok := inner.(inlineCache); ok {
 			return &inlineExporter{e}, nil
@@ -73,8 +77,17 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 	}
 }
 
+// prefer returns the preference for an export.
+func (g *Guard) prefer(exporterType string, attrs map[string]string) (config.Prefer, error) {
+	if word, ok := attrs[PreferAttribute]; ok {
+		return config.ParsePrefer(PreferAttribute, word)
+	}
+	return g.config.PreferOf(exporterType), nil
+}
+
 // reset forgets the export; mu is held, or the exporter new.
 func (e *exporter) reset() {
+	e.started = time.Now()
 	e.pool = make(pool)
 	e.tally = tally{}
 	e.remotes = make(map[*solver.Remote]*solver.Remote)
@@ -90,16 +103,18 @@ func (e *exporter) Config() remotecache.Config {
 	return c
 }
 
-// Add adds a record with one remote in place of all.
+// Add adds a record with one remote in place of all. In ModeBlock there is no
+// record, which upstream takes as one that cannot be exported.
 func (e *exporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []solver.CacheExportResult) (solver.CacheExporterRecord, bool, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch e.guard.mode(e.export.exporterType) {
+	switch e.guard.mode(e.export) {
+	case config.ModeBlock:
+		return nil, false, nil
 	case config.ModeOff, config.ModeObserve:
-	default:
-		results = e.keep(results)
+		return e.Exporter.Add(dgst, deps, results)
 	}
-	return e.Exporter.Add(dgst, deps, results)
+	return e.Exporter.Add(dgst, deps, e.keep(results))
 }
 
 // keep replaces all results of one origin by the last of them, which is the one
@@ -136,6 +151,7 @@ func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
 	e.pool.add(main)
 	if p, ok := main.Provider.(*provider); ok {
 		e.tally.add(p)
+		e.guard.stats.estimated(context.Background(), e.export.exporterType, p.estimate)
 	} else {
 		// The worker is not decorated: its other remotes are the variants.
 		for _, other := range results[:len(results)-1] {
@@ -152,19 +168,35 @@ func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
 	return remote
 }
 
-// settle chooses the blobs and gives every remote its chain; mu is held.
-func (e *exporter) settle(ctx context.Context, r rank, writes string) {
-	if len(e.remotes) == 0 {
-		return
+// settle chooses the blobs and gives every remote its chain; what is written is
+// said in words. It reports whether there is anything to export; mu is held.
+func (e *exporter) settle(ctx context.Context, r rank, writes string) bool {
+	mode := e.guard.mode(e.export)
+	if mode == config.ModeBlock {
+		e.decide(mode, OutcomeBlocked, e.tally)
+		e.reportBlocked(ctx)
+		return false
+	}
+	if observed := e.export.takeObserved(); observed.records > 0 {
+		e.decide(mode, OutcomeObserved, observed)
+		return true
 	}
 	chosen := e.pool.choose(ctx, r)
 	for main, remote := range e.remotes {
 		chosen.settle(remote, main)
 	}
+	e.guard.stats.replaced.Add(chosen.replaced)
+	e.guard.stats.lost.Add(chosen.lost)
+	if e.tally.records == 0 {
+		e.decide(mode, OutcomeUntouched, e.tally)
+	} else {
+		e.decide(mode, OutcomeDegraded, e.tally)
+	}
 	// An inline exporter comes by for every image of the build.
 	if !e.reported {
 		e.reported = e.tally.report(ctx, e.export.exporterType, writes)
 	}
+	return true
 }
 
 // Finalize settles all records and finalizes the inner exporter. Whatever comes
@@ -177,13 +209,15 @@ func (e *exporter) Finalize(ctx context.Context) (map[string]string, error) {
 		e.reported = false
 	}()
 	requested, _ := requestedFor(e.Exporter.Config().Compression.Type)
+	r, writes := byCompression(ctx, requested), requested.String()
 	switch e.prefer {
 	case config.PreferSmallest:
-		e.settle(ctx, bySize, "the smallest blob of each layer")
+		r, writes = bySize, "the smallest blob of each layer"
 	case config.PreferMain:
-		e.settle(ctx, byOwn, "the worker's own blobs")
-	default:
-		e.settle(ctx, byCompression(ctx, requested), requested.String())
+		r, writes = byOwn, "the worker's own blobs"
+	}
+	if !e.settle(ctx, r, writes) {
+		return nil, nil
 	}
 	return e.Exporter.Finalize(ctx)
 }
@@ -198,7 +232,9 @@ func (e *inlineExporter) Finalize(ctx context.Context) (map[string]string, error
 func (e *inlineExporter) ExportForLayers(ctx context.Context, layers []digest.Digest) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.settle(ctx, byImage(layers), "the image's own blobs")
+	if !e.settle(ctx, byImage(layers), "the image's own blobs") {
+		return nil, nil
+	}
 	data, err := e.Exporter.(inlineCache).ExportForLayers(ctx, layers)
 	if err == nil && data != nil {
 		e.reset()

@@ -32,17 +32,20 @@ import (
 const Version = "0.1.0"
 
 // Guard decorates the workers and cache exporters of a daemon. One guard is for
-// a whole process: its memory budget covers all that it decorates. It has no
-// goroutines and needs no closing. It is safe for concurrent use.
+// a whole process: its memory budget covers all that it decorates. It is safe
+// for concurrent use.
 type Guard struct {
 	config         config.Config
 	limits         limits
+	modeSwitch     *modeSwitch // nil without a switch file
+	stats          stats
 	observedInline rate.Sometimes
 }
 
 // New returns a guard. Zero fields of the configuration mean their defaults.
 // The memory budget is fixed here: a percentage refers to the memory limit of
-// the process at this moment. The error is that of finding the memory limit.
+// the process at this moment. With a switch file, the guard watches it until
+// Close. The error is that of finding the memory limit.
 func New(c config.Config) (*Guard, error) {
 	c = c.WithDefaults()
 	limit, err := processLimit()
@@ -52,7 +55,17 @@ func New(c config.Config) (*Guard, error) {
 	g := &Guard{config: c, observedInline: rate.Sometimes{Interval: time.Second}}
 	g.limits.maxRemotes = uint64(c.MaxRemotes)
 	g.limits.budget.max = c.MaxMemory.Of(limit)
+	if c.SwitchFile != "" {
+		g.modeSwitch = newSwitch(c.SwitchFile)
+	}
 	return g, nil
+}
+
+// Close stops watching the switch file; the mode stays as it is. What the guard
+// has decorated goes on working. Closing twice is fine.
+func (g *Guard) Close() error {
+	g.modeSwitch.close()
+	return nil
 }
 
 // Config returns the configuration with its defaults filled in.
@@ -81,7 +94,10 @@ func (g *Guard) Worker(w worker.Worker) worker.Worker {
 // Control decorates the cache exporters of a daemon; pass the result to
 // control.NewController. The given options are left as they are. The workers are
 // in their controller by then: decorate them before, with [Guard.Worker].
+//
+// What the guard does is measured with opt.MeterProvider; without one it is not.
 func (g *Guard) Control(opt control.Opt) control.Opt {
+	g.measure(opt.MeterProvider)
 	opt.ResolveCacheExporterFuncs = g.CacheExporters(opt.ResolveCacheExporterFuncs)
 	return opt
 }

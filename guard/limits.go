@@ -104,7 +104,7 @@ type limits struct {
 // refuse reports whether a mode rules out the product of an estimate, whatever
 // else is going on in the process.
 func (l *limits) refuse(mode config.Mode, e Estimate) bool {
-	if mode == config.ModeSingle {
+	if mode == config.ModeSingle || mode == config.ModeBlock {
 		return e.Remotes > 1
 	}
 	return e.Remotes > l.maxRemotes || e.Bytes() > l.budget.max

@@ -2,17 +2,54 @@ package guard
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/moby/buildkit/util/bklog"
 
 	"github.com/bkguard/bkguard/config"
 )
 
-// mode returns the mode in force for a type of cache exporter. It is asked once
-// for each record, so that a change is seen between records and never inside
-// one.
-func (g *Guard) mode(exporterType string) config.Mode {
-	return g.config.ModeOf(exporterType)
+// ModeAttribute is the attribute of a cache export that asks for a stricter
+// mode, such as guard-mode=single. A laxer one is refused.
+const ModeAttribute = "guard-mode"
+
+// ModeSource says who has set a mode. They are listed from strong to weak.
+type ModeSource string
+
+// The sources of a mode.
+const (
+	ModeFromSwitch      ModeSource = "switchFile"
+	ModeFromEnvironment ModeSource = "environment"
+	ModeFromExporter    ModeSource = "exporter"
+	ModeFromGuard       ModeSource = "guard"
+)
+
+// Mode returns the mode in force for a type of cache exporter, and who has set
+// it. An empty or unknown type gives that of all others.
+func (g *Guard) Mode(exporterType string) (config.Mode, ModeSource) {
+	if mode, _, _ := g.modeSwitch.current(); mode != "" {
+		return mode, ModeFromSwitch
+	}
+	if g.config.Override != "" {
+		return g.config.Override, ModeFromEnvironment
+	}
+	if mode := g.config.Exporters[exporterType].Mode; mode != "" {
+		return mode, ModeFromExporter
+	}
+	return g.config.Mode, ModeFromGuard
+}
+
+// mode returns the mode for an export, which may have asked for a stricter one.
+// It is asked once for each record, so that a change is seen between records
+// and never inside one.
+func (g *Guard) mode(e *export) config.Mode {
+	mode, _ := g.Mode(e.typeName())
+	if e == nil {
+		return mode
+	}
+	return config.Stricter(mode, e.atLeast)
 }
 
 // observe logs what ModeEnforce would do with a record, once for each export.
@@ -26,10 +63,39 @@ func (g *Guard) observe(ctx context.Context, e *export, p *provider) {
 			Warn("cache export would be degraded")
 	}
 	switch {
-	case !p.refused:
-	case e == nil:
+	case e != nil:
+		if e.observe(p) {
+			log()
+		}
+	case p.refused:
 		g.observedInline.Do(log)
-	case e.observe():
-		log()
 	}
+}
+
+// stricterMode returns the mode that the attributes of an export ask for, empty
+// if they ask for none.
+func (g *Guard) stricterMode(exporterType string, attrs map[string]string) (config.Mode, error) {
+	word, ok := attrs[ModeAttribute]
+	if !ok {
+		return "", nil
+	}
+	asked, err := config.ParseMode(ModeAttribute, word)
+	if err != nil {
+		return "", err
+	}
+	inForce, source := g.Mode(exporterType)
+	if config.Stricter(asked, inForce) != asked {
+		allowed := config.Modes()[slices.Index(config.Modes(), inForce):]
+		return "", fmt.Errorf("%s %q is laxer than %q, which is in force by %s (allowed: %s)",
+			ModeAttribute, asked, inForce, source, joinModes(allowed))
+	}
+	return asked, nil
+}
+
+func joinModes(modes []config.Mode) string {
+	words := make([]string, len(modes))
+	for i, m := range modes {
+		words[i] = string(m)
+	}
+	return strings.Join(words, ", ")
 }

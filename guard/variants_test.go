@@ -210,7 +210,7 @@ func TestExportWalksEachLayerOnce(t *testing.T) {
 	store.add("a", "a zstd")
 	store.add("a zstd")
 	store.add("b")
-	e := newExport("registry")
+	e := newExport("registry", "")
 	for range 100 {
 		layers, err := e.walk(t.Context(), store, []ocispecs.Descriptor{own("a"), own("b")})
 		require.NoError(t, err)

@@ -40,9 +40,12 @@ var _ remotesGetter = &guardedWorker{}
 func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
 	requested, export := requestedFor(refCfg.Compression.Type)
 	refCfg.Compression.Type = requested
-	mode := w.guard.mode(export.typeName())
-	if mode == config.ModeOff {
+	mode := w.guard.mode(export)
+	switch {
+	case mode == config.ModeOff:
 		return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
+	case mode == config.ModeBlock && export != nil:
+		return nil, nil // the export is skipped: no blob need be made for it
 	}
 	remotes, err := w.inner(ctx, ref, createIfNeeded, refCfg, false, s)
 	if err != nil || refCfg.Compression.Force || (!all && export == nil) {
@@ -61,7 +64,9 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	switch {
 	case mode == config.ModeObserve:
 		p.refused = w.guard.limits.refuse(config.ModeEnforce, p.estimate)
-		w.guard.observe(ctx, export, p)
+		if all {
+			w.guard.observe(ctx, export, p)
+		}
 		return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
 	case export != nil:
 		p.refused = w.guard.limits.refuse(mode, p.estimate)
@@ -87,6 +92,9 @@ func (w *guardedWorker) find(ctx context.Context, main *solver.Remote, requested
 	p := newProvider(main, store, layers)
 	p.requested = requested
 	p.walkErr = walkErr
+	if walkErr != nil {
+		w.guard.stats.walkErrors.Add(1)
+	}
 	p.estimate = Estimate{Layers: len(layers), Compressions: 1, Remotes: 1}
 	if !layers.varied() {
 		return p

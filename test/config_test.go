@@ -36,7 +36,7 @@ func TestBadConfig(t *testing.T) {
 		},
 		"misspelt mode": {
 			"[guard]\nmode = \"enforec\"\n",
-			`:2: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single)`,
+			`:2: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single, block)`,
 		},
 		"misspelt exporter": {
 			"[guard.exporter.registri]\nmode = \"off\"\n",

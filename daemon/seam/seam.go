@@ -8,7 +8,10 @@ package seam
 
 import (
 	"context"
+	"expvar"
+	"os"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/control"
@@ -21,6 +24,10 @@ import (
 	"github.com/bkguard/bkguard/guard"
 )
 
+// modeVariable is the environment variable with a mode that wins over the
+// [guard] table. It may be empty.
+const modeVariable = "BKGUARD_MODE"
+
 // daemon is the state of the process. LoadFile sets it before main starts any
 // goroutine that uses it; afterwards it is only read.
 var daemon struct {
@@ -30,11 +37,16 @@ var daemon struct {
 
 // LoadFile is upstream's function of the same name, for a file that may have a
 // [guard] table. It makes the guard and sets the memory limit of the Go runtime
-// too. The error is a single line. Nothing else of the daemon exists yet.
+// too, and takes the mode from the environment. The error is a single line. Nothing else of the daemon exists yet.
 func LoadFile(path string) (config.Config, error) {
 	table, err := guardconfig.LoadFile(path)
 	if err != nil {
 		return config.Config{}, err
+	}
+	if word, ok := os.LookupEnv(modeVariable); ok && word != "" {
+		if table.Override, err = guardconfig.ParseMode(modeVariable, word); err != nil {
+			return config.Config{}, err
+		}
 	}
 	limit := setMemoryLimit(table.MemoryLimit)
 	g, err := guard.New(table)
@@ -54,15 +66,23 @@ func Worker(w worker.Worker) worker.Worker {
 // there: the logger is set up by now.
 func Control(opt control.Opt) control.Opt {
 	logReady(daemon.guard, daemon.limit)
+	publishStatus()
 	return daemon.guard.Control(opt)
 }
 
+// publishStatus shows the status under /debug/vars of upstream's debug address.
+var publishStatus = sync.OnceFunc(func() {
+	expvar.Publish("bkguard", expvar.Func(func() any { return daemon.guard.Status() }))
+})
+
 func logReady(g *guard.Guard, limit memoryLimit) {
+	mode, source := g.Mode("")
 	buildkit, _, _ := strings.Cut(version.Version, "+")
 	entry := bklog.G(context.Background()).WithFields(logrus.Fields{
 		"guard":             guard.Version,
 		"buildkit":          buildkit,
-		"mode":              g.Config().Mode,
+		"mode":              mode,
+		"modeSource":        source,
 		"maxRemotes":        g.Config().MaxRemotes,
 		"budget":            g.Budget(),
 		"memoryLimit":       limit.bytes,

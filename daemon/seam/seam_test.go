@@ -2,6 +2,7 @@ package seam
 
 import (
 	"errors"
+	"expvar"
 	"fmt"
 	"math"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	guardconfig "github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/guard"
 )
 
 // keepMemoryLimit restores the limit of the test process.
@@ -61,9 +63,31 @@ func TestBadTableChangesNothing(t *testing.T) {
 	limit := debug.SetMemoryLimit(-1)
 	path := writeConfig(t, "[guard]\n  memoryLimit = \"1GB\"\n  mode = \"enforec\"\n")
 	_, err = LoadFile(path)
-	require.EqualError(t, err, path+`:3: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single)`)
+	require.EqualError(t, err, path+`:3: guard.mode: unknown mode "enforec", did you mean "enforce"? (allowed: off, observe, enforce, single, block)`)
 	assert.Same(t, before, daemon.guard)
 	assert.Equal(t, limit, debug.SetMemoryLimit(-1))
+}
+
+func TestModeOfTheEnvironment(t *testing.T) {
+	keepMemoryLimit(t)
+	path := writeConfig(t, "[guard]\n  mode = \"single\"\n  [guard.exporter.s3]\n  mode = \"off\"\n")
+	t.Setenv("BKGUARD_MODE", "observe")
+	_, err := LoadFile(path)
+	require.NoError(t, err)
+	mode, source := daemon.guard.Mode("s3")
+	assert.Equal(t, guardconfig.ModeObserve, mode)
+	assert.Equal(t, guard.ModeFromEnvironment, source)
+
+	t.Setenv("BKGUARD_MODE", "")
+	_, err = LoadFile(path)
+	require.NoError(t, err)
+	mode, source = daemon.guard.Mode("s3")
+	assert.Equal(t, guardconfig.ModeOff, mode)
+	assert.Equal(t, guard.ModeFromExporter, source)
+
+	t.Setenv("BKGUARD_MODE", "of")
+	_, err = LoadFile(path)
+	assert.EqualError(t, err, `unknown BKGUARD_MODE "of", did you mean "off"? (allowed: off, observe, enforce, single, block)`)
 }
 
 // namedWorker is a worker with nothing but its interface.
@@ -90,11 +114,13 @@ func TestWorkerAndControlAreDecorated(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, fmt.Sprintf("%T", bare), fmt.Sprintf("%T", decorated))
 
+	assert.Contains(t, expvar.Get("bkguard").String(), `"budget":`)
 	require.Len(t, hook.AllEntries(), 1)
 	line := hook.LastEntry()
 	assert.Equal(t, "guard ready", line.Message)
 	assert.Equal(t, logrus.Fields{
-		"guard": "0.1.0", "buildkit": "v0.0.0", "mode": guardconfig.ModeEnforce, "maxRemotes": 256,
+		"guard": "0.1.0", "buildkit": "v0.0.0", "mode": guardconfig.ModeEnforce,
+		"modeSource": guard.ModeFromGuard, "maxRemotes": 256,
 		"budget": daemon.guard.Budget(), "memoryLimit": int64(1 << 30), "memoryLimitSource": "config",
 	}, line.Data)
 }

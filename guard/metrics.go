@@ -1,0 +1,118 @@
+package guard
+
+import (
+	"context"
+
+	"github.com/moby/buildkit/util/bklog"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// instrumentationName is the scope of the instruments, as upstream names its
+// own (solver/llbsolver/metrics.go).
+const instrumentationName = "github.com/bkguard/bkguard/guard"
+
+// The labels. All have few values: types of exporters, modes and outcomes.
+const (
+	exporterKey = attribute.Key("exporter")
+	modeKey     = attribute.Key("mode")
+	outcomeKey  = attribute.Key("outcome")
+	sourceKey   = attribute.Key("source")
+)
+
+// measure makes the instruments. They read what the guard counts anyway when
+// they are asked, so an export costs nothing more. A nil provider makes none; a
+// failure is logged, as nothing but the figures depends on it.
+func (g *Guard) measure(provider metric.MeterProvider) {
+	if provider == nil {
+		return
+	}
+	if err := g.instruments(provider.Meter(instrumentationName, metric.WithInstrumentationVersion(Version))); err != nil {
+		bklog.L.WithError(err).Warn("cache guard is not measured")
+	}
+}
+
+func (g *Guard) instruments(meter metric.Meter) error {
+	var (
+		observables []metric.Observable
+		failure     error
+	)
+	counter := func(name, unit, description string) metric.Int64ObservableCounter {
+		c, err := meter.Int64ObservableCounter("bkguard."+name, metric.WithUnit(unit), metric.WithDescription(description))
+		if err != nil {
+			failure = err
+		}
+		observables = append(observables, c)
+		return c
+	}
+	gauge := func(name, unit, description string) metric.Int64ObservableGauge {
+		c, err := meter.Int64ObservableGauge("bkguard."+name, metric.WithUnit(unit), metric.WithDescription(description))
+		if err != nil {
+			failure = err
+		}
+		observables = append(observables, c)
+		return c
+	}
+	var (
+		exports    = counter("exports", "{export}", "Cache exports, by exporter, mode and outcome.")
+		records    = counter("records.refused", "{record}", "Cache records whose product was refused, by exporter, mode and outcome.")
+		walkErrors = counter("walk.errors", "{error}", "Failed look-ups of the variants of a layer.")
+		replaced   = counter("blobs.replaced", "{blob}", "Layers of which another blob was exported, as the best one was gone.")
+		lost       = counter("blobs.lost", "{blob}", "Layers of which no blob was there when they were exported.")
+		faults     = counter("switch.faults", "{fault}", "Contents of the switch file that were ignored.")
+		live       = gauge("live", "By", "Memory of all remotes that the guard has built and that are in use.")
+		budget     = gauge("budget", "By", "Memory that the remotes built by the guard may take.")
+		mode       = gauge("mode", "1", "1 for the mode in force for a type of exporter, with who has set it.")
+	)
+	avoided, err := meter.Float64ObservableCounter("bkguard.avoided", metric.WithUnit("By"),
+		metric.WithDescription("Memory that upstream would have needed at least for the products that were refused."))
+	if err != nil {
+		failure = err
+	}
+	estimates, err := meter.Float64Histogram("bkguard.estimate", metric.WithUnit("1"),
+		metric.WithDescription("Binary logarithm of the combinations of a cache record."),
+		metric.WithExplicitBucketBoundaries(0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256))
+	if err != nil {
+		failure = err
+	}
+	if failure != nil {
+		return failure
+	}
+	g.stats.estimates.Store(&estimates)
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(walkErrors, g.stats.walkErrors.Load())
+		o.ObserveInt64(replaced, g.stats.replaced.Load())
+		o.ObserveInt64(lost, g.stats.lost.Load())
+		o.ObserveInt64(live, int64(g.limits.budget.used.Load()))
+		o.ObserveInt64(budget, int64(g.limits.budget.max))
+		_, _, n := g.modeSwitch.current()
+		o.ObserveInt64(faults, n)
+		for _, exporterType := range config.ExporterTypes() {
+			inForce, source := g.Mode(exporterType)
+			o.ObserveInt64(mode, 1, metric.WithAttributes(
+				exporterKey.String(exporterType), modeKey.String(string(inForce)), sourceKey.String(string(source))))
+		}
+		g.stats.mu.Lock()
+		defer g.stats.mu.Unlock()
+		for key, n := range g.stats.exports {
+			labels := metric.WithAttributes(
+				exporterKey.String(key.exporter), modeKey.String(string(key.mode)), outcomeKey.String(string(key.outcome)))
+			o.ObserveInt64(exports, n, labels)
+			o.ObserveInt64(records, g.stats.records[key], labels)
+		}
+		for exporterType, bytes := range g.stats.avoided {
+			o.ObserveFloat64(avoided, float64(bytes), metric.WithAttributes(exporterKey.String(exporterType)))
+		}
+		return nil
+	}, append(observables, avoided)...)
+	return err
+}
+
+// estimated records the size of the product of a record.
+func (s *stats) estimated(ctx context.Context, exporterType string, e Estimate) {
+	if h := s.estimates.Load(); h != nil {
+		(*h).Record(ctx, e.Log2, metric.WithAttributes(exporterKey.String(exporterType)))
+	}
+}

@@ -1,0 +1,191 @@
+package guard
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"testing"
+
+	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/cache/remotecache/inline"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/util/contentutil"
+	"github.com/moby/buildkit/util/progress"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+func TestWhoSetsTheMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "block")
+	exporters := map[string]config.Exporter{"s3": {Mode: config.ModeObserve}, "local": {Prefer: config.PreferMain}}
+	for _, test := range []struct {
+		config       config.Config
+		exporterType string
+		mode         config.Mode
+		source       ModeSource
+	}{
+		{config.Config{}, "s3", config.ModeEnforce, ModeFromGuard},
+		{config.Config{Mode: config.ModeSingle, Exporters: exporters}, "local", config.ModeSingle, ModeFromGuard},
+		{config.Config{Mode: config.ModeSingle, Exporters: exporters}, "s3", config.ModeObserve, ModeFromExporter},
+		{config.Config{Override: config.ModeOff, Exporters: exporters}, "s3", config.ModeOff, ModeFromEnvironment},
+		{config.Config{Override: config.ModeOff, Exporters: exporters, SwitchFile: path}, "s3", config.ModeBlock, ModeFromSwitch},
+	} {
+		g := newTestGuard(t, test.config)
+		mode, source := g.Mode(test.exporterType)
+		assert.Equal(t, test.mode, mode)
+		assert.Equal(t, test.source, source)
+		require.NoError(t, g.Close())
+	}
+}
+
+func TestBuildMayAskForAStricterMode(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 6, compression.Zstd)
+	g := newTestGuard(t, config.Config{})
+	for asked, outcome := range map[string]Outcome{"enforce": OutcomeUntouched, "single": OutcomeDegraded, "block": OutcomeBlocked} {
+		target := contentutil.NewBuffer()
+		e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), map[string]string{ModeAttribute: asked})
+		refCfg := requested(e.Config().Compression.Type)
+		if asked == "block" {
+			remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, refCfg, true)
+			require.NoError(t, err)
+			assert.Empty(t, remotes)
+		} else {
+			addRecords(t, c, g.Worker(c.worker()), e, refCfg.Compression, ref)
+		}
+		_, err := e.Finalize(c.ctx)
+		require.NoError(t, err)
+		assert.Equal(t, outcome, g.Status().Decisions[0].Outcome, asked)
+	}
+
+	funcs := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{"inline": inline.ResolveCacheExporterFunc()})
+	for asked, want := range map[string]string{
+		"observe": `guard-mode "observe" is laxer than "enforce", which is in force by guard (allowed: enforce, single, block)`,
+		"sinlge":  `unknown guard-mode "sinlge", did you mean "single"? (allowed: off, observe, enforce, single, block)`,
+	} {
+		_, err := funcs["inline"](t.Context(), nil, map[string]string{ModeAttribute: asked})
+		assert.EqualError(t, err, want)
+	}
+}
+
+// TestBlockSkipsTheExport switches before, and in the middle of, exports.
+func TestBlockSkipsTheExport(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 6, compression.Zstd)
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "")
+	g := switchedGuard(t, path)
+
+	e := decorated(t, g, "registry", contentExporter(fullDisk{}, compression.New(compression.Zstd)), nil)
+	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
+	in := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
+	addRecords(t, c, g.Worker(c.worker()), in, compression.New(compression.Zstd), ref)
+	write(t, path, "block")
+	becomes(t, g, config.ModeBlock)
+
+	reader, ctx, closeProgress := progress.NewContext(c.ctx)
+	response, err := e.Finalize(ctx)
+	require.NoError(t, err, "nothing is written")
+	assert.Empty(t, response)
+	data, err := in.(inlineCache).ExportForLayers(ctx, inlineLayers(t, c, ref, compression.Zstd))
+	require.NoError(t, err)
+	assert.Nil(t, data)
+	closeProgress(nil)
+	var warnings []string
+	for {
+		updates, err := reader.Read(c.ctx)
+		if err != nil {
+			break
+		}
+		for _, p := range updates {
+			if w, ok := p.Sys.(client.VertexWarning); ok {
+				warnings = append(warnings, string(w.Short))
+			}
+		}
+	}
+	assert.ElementsMatch(t, []string{
+		"cache guard: registry cache export skipped, mode block is set by switchFile",
+		"cache guard: inline cache export skipped, mode block is set by switchFile",
+	}, warnings)
+
+	_, added, err := e.Add("sha256:x", nil, nil)
+	require.NoError(t, err)
+	assert.False(t, added)
+
+	write(t, path, "enforce")
+	becomes(t, g, config.ModeEnforce)
+	data, err = in.(inlineCache).ExportForLayers(c.ctx, inlineLayers(t, c, ref, compression.Zstd))
+	require.NoError(t, err)
+	assert.NotNil(t, data, "the next image of the same build has its cache")
+}
+
+// TestStatusAndMetricsSayTheSame reads both after one export of each outcome.
+func TestStatusAndMetricsSayTheSame(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 12, compression.Zstd)
+	plain := newTestCache(t)
+	g := newTestGuard(t, config.Config{Exporters: map[string]config.Exporter{"s3": {Mode: config.ModeObserve}, "gha": {Mode: config.ModeBlock}}})
+	reader := sdkmetric.NewManualReader()
+	g.measure(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	g.measure(nil)
+	for _, exporterType := range []string{"registry", "s3", "gha"} {
+		e := decorated(t, g, exporterType, contentExporter(contentutil.NewBuffer(), compression.New(compression.Zstd)), nil)
+		if exporterType != "gha" {
+			addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
+		}
+		_, err := e.Finalize(c.ctx)
+		require.NoError(t, err)
+	}
+	e := decorated(t, g, "local", contentExporter(contentutil.NewBuffer(), compression.New(compression.Zstd)), nil)
+	addRecords(t, plain, g.Worker(plain.worker()), e, e.Config().Compression, []cache.ImmutableRef{plain.chain(t, 2)}...)
+	_, err := e.Finalize(plain.ctx)
+	require.NoError(t, err)
+
+	status := g.Status()
+	assert.Equal(t, map[Outcome]int64{OutcomeDegraded: 1, OutcomeObserved: 1, OutcomeBlocked: 1, OutcomeUntouched: 1}, status.Exports)
+	assert.Equal(t, uint64(2048*upstreamRemoteBytes), status.Avoided)
+	assert.Equal(t, ModeStatus{config.ModeObserve, ModeFromExporter}, status.Modes["s3"])
+	require.Len(t, status.Decisions, 4)
+	assert.Equal(t, "local", status.Decisions[0].Exporter, "the newest comes first")
+	last := status.Decisions[3]
+	assert.Equal(t, []any{"registry", config.ModeEnforce, OutcomeDegraded, 1, 12, 2, "2048"},
+		[]any{last.Exporter, last.Mode, last.Outcome, last.Records, last.Layers, last.Compressions, last.Remotes})
+	_, err = json.Marshal(status)
+	require.NoError(t, err)
+
+	var metrics metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &metrics))
+	byName := map[string]metricdata.Aggregation{}
+	for _, m := range metrics.ScopeMetrics[0].Metrics {
+		byName[m.Name] = m.Data
+	}
+	outcomes := map[string]int64{}
+	for _, point := range byName["bkguard.exports"].(metricdata.Sum[int64]).DataPoints {
+		outcome, _ := point.Attributes.Value(outcomeKey)
+		outcomes[outcome.AsString()] += point.Value
+	}
+	assert.Equal(t, map[string]int64{"degraded": 1, "observed": 1, "blocked": 1, "untouched": 1}, outcomes)
+	assert.InDelta(t, 2048*upstreamRemoteBytes, byName["bkguard.avoided"].(metricdata.Sum[float64]).DataPoints[0].Value, 0)
+	assert.Len(t, byName["bkguard.mode"].(metricdata.Gauge[int64]).DataPoints, len(config.ExporterTypes()))
+	assert.EqualValues(t, g.Budget(), byName["bkguard.budget"].(metricdata.Gauge[int64]).DataPoints[0].Value)
+	for _, name := range []string{"bkguard.records.refused", "bkguard.walk.errors", "bkguard.blobs.replaced", "bkguard.blobs.lost", "bkguard.switch.faults", "bkguard.live", "bkguard.estimate"} {
+		assert.Contains(t, byName, name)
+	}
+}
+
+func TestStatusKeepsTheLastDecisions(t *testing.T) {
+	g := newTestGuard(t, config.Config{})
+	for n := range keptDecisions + 5 {
+		g.stats.add(Decision{Records: n, Outcome: OutcomeUntouched})
+	}
+	decisions := g.Status().Decisions
+	require.Len(t, decisions, keptDecisions)
+	assert.Equal(t, keptDecisions+4, decisions[0].Records)
+	assert.Equal(t, 5, decisions[keptDecisions-1].Records)
+}

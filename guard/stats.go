@@ -1,0 +1,58 @@
+package guard
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// keptDecisions is how many of the last decisions a Status has.
+const keptDecisions = 50
+
+// exportKey is what exports are counted by.
+type exportKey struct {
+	exporter string
+	mode     config.Mode
+	outcome  Outcome
+}
+
+// stats counts what the guard does. It is safe for concurrent use.
+type stats struct {
+	walkErrors atomic.Int64
+	replaced   atomic.Int64
+	lost       atomic.Int64
+	// estimates is nil without a meter.
+	estimates atomic.Pointer[metric.Float64Histogram]
+
+	mu sync.Mutex
+	// exports, records and avoided are totals since the start, decisions the
+	// last ones, oldest first; all are protected by mu.
+	exports   map[exportKey]int64
+	records   map[exportKey]int64
+	avoided   map[string]uint64
+	decisions []Decision
+}
+
+// add counts an export.
+func (s *stats) add(d Decision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exports == nil {
+		s.exports = make(map[exportKey]int64)
+		s.records = make(map[exportKey]int64)
+		s.avoided = make(map[string]uint64)
+	}
+	key := exportKey{d.Exporter, d.Mode, d.Outcome}
+	s.exports[key]++
+	s.records[key] += int64(d.Records)
+	if d.Outcome == OutcomeDegraded {
+		s.avoided[d.Exporter] = addSaturating(s.avoided[d.Exporter], d.Avoided)
+	}
+	if len(s.decisions) == keptDecisions {
+		s.decisions = append(s.decisions[:0], s.decisions[1:]...)
+	}
+	s.decisions = append(s.decisions, d)
+}

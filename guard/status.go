@@ -1,0 +1,86 @@
+package guard
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// Status is what a guard is doing, in a form for JSON.
+type Status struct {
+	// Version is that of the guard.
+	Version string `json:"version"`
+	// Modes has the mode in force for each type of exporter.
+	Modes map[string]ModeStatus `json:"modes"`
+	// Switch is the kill-switch; nil without a switch file.
+	Switch *SwitchStatus `json:"switch,omitempty"`
+	// MaxRemotes, Prefer and Budget (in bytes) are the limits in force, Live
+	// the bytes of the budget that are taken.
+	MaxRemotes int           `json:"maxRemotes"`
+	Prefer     config.Prefer `json:"prefer"`
+	Budget     uint64        `json:"budget"`
+	Live       uint64        `json:"live"`
+	// Exports counts exports since the start by their outcome, Avoided is what
+	// upstream would have needed for the degraded ones, in bytes.
+	Exports map[Outcome]int64 `json:"exports"`
+	Avoided uint64            `json:"avoided"`
+	// WalkErrors counts failed look-ups of variants; Replaced the layers of
+	// which another blob was written as the best one was gone, Lost those
+	// without any.
+	WalkErrors int64 `json:"walkErrors"`
+	Replaced   int64 `json:"replaced"`
+	Lost       int64 `json:"lost"`
+	// Decisions has the last 50 exports, newest first.
+	Decisions []Decision `json:"decisions"`
+}
+
+// ModeStatus is a mode and who has set it.
+type ModeStatus struct {
+	Mode   config.Mode `json:"mode"`
+	Source ModeSource  `json:"source"`
+}
+
+// SwitchStatus is the state of the kill-switch.
+type SwitchStatus struct {
+	File string `json:"file"`
+	// Mode is empty if the file asks for none.
+	Mode config.Mode `json:"mode"`
+	// Invalid says what is wrong with the file, empty if nothing is.
+	Invalid string `json:"invalid,omitempty"`
+}
+
+// Status returns what the guard is doing at this moment.
+func (g *Guard) Status() Status {
+	s := Status{
+		Version:    Version,
+		Modes:      make(map[string]ModeStatus),
+		MaxRemotes: g.config.MaxRemotes,
+		Prefer:     g.config.Prefer,
+		Budget:     g.limits.budget.max,
+		Live:       g.limits.budget.used.Load(),
+		Exports:    make(map[Outcome]int64),
+		WalkErrors: g.stats.walkErrors.Load(),
+		Replaced:   g.stats.replaced.Load(),
+		Lost:       g.stats.lost.Load(),
+	}
+	for _, exporterType := range config.ExporterTypes() {
+		mode, source := g.Mode(exporterType)
+		s.Modes[exporterType] = ModeStatus{Mode: mode, Source: source}
+	}
+	if g.modeSwitch != nil {
+		mode, invalid, _ := g.modeSwitch.current()
+		s.Switch = &SwitchStatus{File: g.config.SwitchFile, Mode: mode, Invalid: invalid}
+	}
+	g.stats.mu.Lock()
+	defer g.stats.mu.Unlock()
+	for key, n := range g.stats.exports {
+		s.Exports[key.outcome] += n
+	}
+	for avoided := range maps.Values(g.stats.avoided) {
+		s.Avoided = addSaturating(s.Avoided, avoided)
+	}
+	s.Decisions = slices.Clone(g.stats.decisions)
+	slices.Reverse(s.Decisions)
+	return s
+}

@@ -1,0 +1,179 @@
+package guard
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// switchedGuard is a guard with a switch file, in a directory that may be
+// missing.
+func switchedGuard(t *testing.T, path string) *Guard {
+	t.Helper()
+	g := newTestGuard(t, config.Config{SwitchFile: path})
+	t.Cleanup(func() { require.NoError(t, g.Close()) })
+	return g
+}
+
+// becomes waits until a mode is in force.
+func becomes(t *testing.T, g *Guard, want config.Mode) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		mode, _ := g.Mode("registry")
+		return mode == want
+	}, waitFor, tick, "mode %s", want)
+}
+
+// ignored waits until a content of the switch file was found wrong and holds
+// that the mode has not changed.
+func ignored(t *testing.T, g *Guard, want config.Mode, invalid string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, is, _ := g.modeSwitch.current()
+		return strings.Contains(is, invalid)
+	}, waitFor, tick, "%s", invalid)
+	mode, _ := g.Mode("registry")
+	assert.Equal(t, want, mode)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// replace puts a file in place by an atomic rename.
+func replace(t *testing.T, path, text string) {
+	t.Helper()
+	write(t, path+".new", text)
+	require.NoError(t, os.Rename(path+".new", path))
+}
+
+func TestSwitchFileIsFollowed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "later", "mode")
+	g := switchedGuard(t, path)
+	mode, source := g.Mode("registry")
+	assert.Equal(t, config.ModeEnforce, mode)
+	assert.Equal(t, ModeFromGuard, source)
+
+	require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
+	write(t, path, "block\n")
+	becomes(t, g, config.ModeBlock)
+	_, source = g.Mode("registry")
+	assert.Equal(t, ModeFromSwitch, source)
+
+	for text, want := range map[string]config.Mode{
+		"off":                         config.ModeOff,
+		"# incident 12\n\n  single\n": config.ModeSingle,
+		"observe # for an hour":       config.ModeObserve,
+		"block by the night shift":    config.ModeBlock,
+	} {
+		replace(t, path, text)
+		becomes(t, g, want)
+	}
+	for _, text := range []string{"", "\n\n", "# nothing\n#off"} {
+		write(t, path, "off")
+		becomes(t, g, config.ModeOff)
+		write(t, path, text)
+		becomes(t, g, config.ModeEnforce)
+	}
+	write(t, path, "off")
+	becomes(t, g, config.ModeOff)
+	require.NoError(t, os.RemoveAll(filepath.Dir(path)))
+	becomes(t, g, config.ModeEnforce)
+	require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
+	write(t, path, "single")
+	becomes(t, g, config.ModeSingle)
+}
+
+func TestGarbageInTheSwitchFileChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "single")
+	g := switchedGuard(t, path)
+	mode, _ := g.Mode("registry")
+	require.Equal(t, config.ModeSingle, mode, "the file counts from the start")
+	_, _, before := g.modeSwitch.current()
+	replace(t, path, "blok")
+	ignored(t, g, config.ModeSingle, `unknown mode "blok", did you mean "block"?`)
+	replace(t, path, strings.Repeat("\x00garbage", 1<<17))
+	ignored(t, g, config.ModeSingle, "token too long")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Mkdir(path, 0o700))
+	ignored(t, g, config.ModeSingle, "is a directory")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink("mode", path))
+	ignored(t, g, config.ModeSingle, "too many levels of symbolic links")
+	_, _, faults := g.modeSwitch.current()
+	assert.GreaterOrEqual(t, faults, before+4)
+
+	require.NoError(t, os.Remove(path))
+	write(t, path, "off")
+	becomes(t, g, config.ModeOff)
+	_, invalid, _ := g.modeSwitch.current()
+	assert.Empty(t, invalid)
+}
+
+func TestSwitchFileThatCannotBeReadDoesNotBlock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	g := switchedGuard(t, path)
+	mode, _ := g.Mode("registry")
+	assert.Equal(t, config.ModeEnforce, mode)
+}
+
+// TestConfigMapIsFollowed changes the file as a kubelet does: through a link to
+// a directory of which a new one takes the place.
+func TestConfigMapIsFollowed(t *testing.T) {
+	dir := t.TempDir()
+	publish := func(version, text string) {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
+		write(t, filepath.Join(dir, version, "mode"), text)
+		require.NoError(t, os.Symlink(version, filepath.Join(dir, "..data_tmp")))
+		require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	}
+	publish("..1", "observe")
+	require.NoError(t, os.Symlink(filepath.Join("..data", "mode"), filepath.Join(dir, "mode")))
+	g := switchedGuard(t, filepath.Join(dir, "mode"))
+	becomes(t, g, config.ModeObserve)
+	publish("..2", "block")
+	becomes(t, g, config.ModeBlock)
+}
+
+// TestMomentOfAnEmptyFileIsNoSwitch rewrites the file in place, which leaves it
+// empty or half written for a moment.
+func TestMomentOfAnEmptyFileIsNoSwitch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "off")
+	s := &modeSwitch{path: path, empty: true}
+	s.look(t.Context())
+	for _, moment := range []string{"", "o", "of"} {
+		write(t, path, moment)
+		s.look(t.Context())
+		mode, _, _ := s.current()
+		assert.Equal(t, config.ModeOff, mode)
+		write(t, path, "off")
+		s.look(t.Context())
+	}
+	write(t, path, "")
+	s.look(t.Context())
+	s.look(t.Context())
+	mode, _, _ := s.current()
+	assert.Empty(t, mode, "seen twice it is meant")
+}
+
+func TestCloseStopsWatching(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "single")
+	g := newTestGuard(t, config.Config{SwitchFile: path})
+	require.NoError(t, g.Close())
+	require.NoError(t, g.Close())
+	mode, _ := g.Mode("registry")
+	assert.Equal(t, config.ModeSingle, mode)
+	require.NoError(t, newTestGuard(t, config.Config{}).Close())
+}
