@@ -110,6 +110,15 @@ func (l *limits) refuse(mode config.Mode, e Estimate) bool {
 	return e.Remotes > l.maxRemotes || e.Bytes() > l.budget.max
 }
 
+// allow charges the product of an estimate to the budget, if mode, budget and
+// the memory limit of the process leave room for it now. free gives it back.
+func (l *limits) allow(mode config.Mode, e Estimate) (free func(), ok bool) {
+	if l.refuse(mode, e) || !hasRoom(e.Bytes()) {
+		return nil, false
+	}
+	return l.budget.take(e.Bytes())
+}
+
 // budget is the memory that all built products of the process share. Nothing
 // waits for it: what does not fit is refused at once.
 type budget struct {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 
@@ -146,4 +147,23 @@ func TestProductHasEveryCombinationOnce(t *testing.T) {
 	assert.Len(t, product(v, v[2][0], nil), len(want)-1, "the main chain is left out")
 	assert.Empty(t, product(variants{{own("a")}}, own("a"), nil))
 	assert.Equal(t, []ocispecs.Descriptor{own("b")}, product(variants{{own("a"), own("b")}}, own("b"), nil)[0].Descriptors)
+}
+
+// TestNothingIsBuiltNearTheMemoryLimit sets the memory limit of the runtime to
+// what is in use.
+func TestNothingIsBuiltNearTheMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	debug.SetMemoryLimit(math.MaxInt64)
+	e := NewEstimate(repeat(2, 8))
+	l := limits{maxRemotes: math.MaxUint64, budget: budget{max: math.MaxInt64}}
+	free, ok := l.allow(config.ModeEnforce, e)
+	require.True(t, ok)
+	free()
+	debug.SetMemoryLimit(1 << 40)
+	_, ok = l.allow(config.ModeEnforce, e)
+	require.True(t, ok)
+	debug.SetMemoryLimit(1 << 20)
+	_, ok = l.allow(config.ModeEnforce, e)
+	require.False(t, ok)
 }

@@ -113,12 +113,10 @@ func (w *guardedWorker) variants(ctx context.Context, mode config.Mode, p *provi
 	if p.topmost == nil {
 		return nil
 	}
-	if !w.guard.limits.refuse(mode, p.estimate) {
-		if free, ok := w.guard.limits.budget.take(p.estimate.Bytes()); ok {
-			// The product lives as long as the provider that its remotes share.
-			runtime.AddCleanup(p, func(free func()) { free() }, free)
-			return product(p.layers, *p.topmost, p)
-		}
+	if free, ok := w.guard.limits.allow(mode, p.estimate); ok {
+		// The product lives as long as the provider that its remotes share.
+		runtime.AddCleanup(p, func(free func()) { free() }, free)
+		return product(p.layers, *p.topmost, p)
 	}
 	p.refused = true
 	chain := single(ctx, p.store, p.layers, p.requested)

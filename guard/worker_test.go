@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/moby/buildkit/cache"
@@ -243,6 +244,54 @@ func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
 		assert.Len(t, second, 2)
 		runtime.KeepAlive(remotes)
 	}()
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return g.limits.budget.used.Load() == 0
+	}, waitFor, tick)
+}
+
+// TestBudgetBoundsConcurrentExports runs 16 exports of 200 records at a time.
+// The product of each record fits the cap, all together do not fit the budget.
+func TestBudgetBoundsConcurrentExports(t *testing.T) {
+	const exports, records = 16, 200
+	c := newTestCache(t)
+	ref := c.chain(t, 8, compression.Zstd)
+	bytes := NewEstimate(repeat(2, 8)).Bytes()
+	g := newTestGuard(t, config.Config{MaxMemory: config.Memory{Bytes: int64(10*bytes + bytes/2)}})
+	w := g.Worker(c.worker())
+	var (
+		eg             errgroup.Group
+		built, refused atomic.Int64
+	)
+	for range exports {
+		eg.Go(func() error {
+			var kept [][]*solver.Remote
+			for range records {
+				remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+				if err != nil {
+					return err
+				}
+				if used := g.limits.budget.used.Load(); used > g.limits.budget.max {
+					return fmt.Errorf("%d bytes are in use of %d", used, g.limits.budget.max)
+				}
+				switch len(remotes) {
+				case 1 + 1<<7:
+					built.Add(1)
+				case 2:
+					refused.Add(1)
+				default:
+					return fmt.Errorf("%d remotes", len(remotes))
+				}
+				kept = append(kept, remotes)
+			}
+			runtime.KeepAlive(kept)
+			return nil
+		})
+	}
+	require.NoError(t, eg.Wait())
+	assert.Positive(t, built.Load())
+	assert.Positive(t, refused.Load())
+	assert.EqualValues(t, exports*records, built.Load()+refused.Load())
 	require.Eventually(t, func() bool {
 		runtime.GC()
 		return g.limits.budget.used.Load() == 0
