@@ -30,7 +30,8 @@ const (
 
 // Decision is one export that the guard has seen.
 type Decision struct {
-	// Time is when the export ended, Seconds how long it took.
+	// Time is when the records of the export were complete, Seconds how long
+	// that took.
 	Time    time.Time `json:"time"`
 	Seconds float64   `json:"seconds"`
 	// Exporter is the type of the exporter, Mode the mode at the end.
@@ -47,9 +48,12 @@ type Decision struct {
 	Avoided uint64 `json:"avoided"`
 }
 
-// decide remembers what was done with the export.
+// decide remembers what was done with the export; mu is held.
 func (e *exporter) decide(mode config.Mode, outcome Outcome, t tally) {
 	now := time.Now()
+	if e.started.IsZero() {
+		e.started = now
+	}
 	e.guard.stats.add(Decision{
 		Time:         now,
 		Seconds:      now.Sub(e.started).Seconds(),

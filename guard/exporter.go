@@ -29,7 +29,7 @@ type exporter struct {
 	prefer config.Prefer
 
 	mu sync.Mutex
-	// pool, tally and the time of the start are of the records added so far,
+	// pool, tally and the time of the first are of the records added so far,
 	// protected by mu.
 	pool    pool
 	tally   tally
@@ -87,7 +87,7 @@ func (g *Guard) prefer(exporterType string, attrs map[string]string) (config.Pre
 
 // reset forgets the export; mu is held, or the exporter new.
 func (e *exporter) reset() {
-	e.started = time.Now()
+	e.started = time.Time{}
 	e.pool = make(pool)
 	e.tally = tally{}
 	e.remotes = make(map[*solver.Remote]*solver.Remote)
@@ -108,6 +108,9 @@ func (e *exporter) Config() remotecache.Config {
 func (e *exporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []solver.CacheExportResult) (solver.CacheExporterRecord, bool, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.started.IsZero() {
+		e.started = time.Now()
+	}
 	switch e.guard.mode(e.export) {
 	case config.ModeBlock:
 		return nil, false, nil
@@ -177,20 +180,19 @@ func (e *exporter) settle(ctx context.Context, r rank, writes string) bool {
 		e.reportBlocked(ctx)
 		return false
 	}
-	if observed := e.export.takeObserved(); observed.records > 0 {
-		e.decide(mode, OutcomeObserved, observed)
-		return true
-	}
 	chosen := e.pool.choose(ctx, r)
 	for main, remote := range e.remotes {
 		chosen.settle(remote, main)
 	}
 	e.guard.stats.replaced.Add(chosen.replaced)
 	e.guard.stats.lost.Add(chosen.lost)
-	if e.tally.records == 0 {
-		e.decide(mode, OutcomeUntouched, e.tally)
-	} else {
+	switch observed := e.export.takeObserved(); {
+	case e.tally.records > 0:
 		e.decide(mode, OutcomeDegraded, e.tally)
+	case observed.records > 0:
+		e.decide(mode, OutcomeObserved, observed)
+	default:
+		e.decide(mode, OutcomeUntouched, e.tally)
 	}
 	// An inline exporter comes by for every image of the build.
 	if !e.reported {
