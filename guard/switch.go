@@ -22,7 +22,7 @@ import (
 
 const (
 	// switchInterval is how often the switch file is looked at without being
-	// told of a change. Half a second at most, as lifting a mode takes two looks.
+	// told of a change, and how long it must be empty or missing to lift a mode.
 	switchInterval = 250 * time.Millisecond
 	// switchMaxBytes is how much of the switch file is read.
 	switchMaxBytes = 4096
@@ -41,8 +41,9 @@ type modeSwitch struct {
 	invalid string
 	// faults counts the changes to an invalid content, protected by mu.
 	faults int64
-	// empty tells that the last look found no mode, protected by mu.
-	empty bool
+	// emptySince is when the file was first found without a mode, zero if it has
+	// one; protected by mu.
+	emptySince time.Time
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -51,7 +52,7 @@ type modeSwitch struct {
 // newSwitch reads the file and watches it until close is called.
 func newSwitch(path string) *modeSwitch {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &modeSwitch{path: path, stop: stop, done: make(chan struct{}), empty: true}
+	s := &modeSwitch{path: path, stop: stop, done: make(chan struct{})}
 	s.look(ctx)
 	go s.watch(ctx)
 	return s
@@ -84,13 +85,13 @@ func (s *modeSwitch) current() (mode config.Mode, invalid string, faults int64) 
 func (s *modeSwitch) watch(ctx context.Context) {
 	defer close(s.done)
 	var (
-		events chan fsnotify.Event
-		faults chan error
+		events   chan fsnotify.Event
+		failures chan error
 	)
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil {
 		defer watcher.Close()
-		events, faults = watcher.Events, watcher.Errors
+		events, failures = watcher.Events, watcher.Errors
 	} else {
 		bklog.G(ctx).WithError(err).WithField("file", s.path).Warn("switch file is polled only")
 	}
@@ -106,7 +107,8 @@ func (s *modeSwitch) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-events:
-		case <-faults:
+		case err := <-failures:
+			bklog.G(ctx).WithError(err).WithField("file", s.path).Debug("watch the switch file")
 		}
 		s.look(ctx)
 	}
@@ -126,9 +128,13 @@ func (s *modeSwitch) look(ctx context.Context) {
 		return
 	}
 	// A file is missing or empty for a moment while it is written, too.
-	lifted := mode == "" && !s.empty
-	s.empty = mode == ""
-	if lifted {
+	switch {
+	case mode != "":
+		s.emptySince = time.Time{}
+	case s.emptySince.IsZero():
+		s.emptySince = time.Now()
+		return
+	case time.Since(s.emptySince) < switchInterval:
 		return
 	}
 	s.invalid = ""
