@@ -210,7 +210,8 @@ func complete(desc ocispecs.Descriptor, blobs map[digest.Digest]blob) ocispecs.D
 				annotations[createdAtAnnotation] = created
 			}
 		}
-		if uncompressed, ok := b.Annotations[labels.LabelUncompressed]; ok {
+		// An estargz blob has an entry of its own, and so a digest of its own.
+		if uncompressed, ok := b.Annotations[labels.LabelUncompressed]; ok && annotations[labels.LabelUncompressed] == "" {
 			annotations[labels.LabelUncompressed] = uncompressed
 		}
 	}

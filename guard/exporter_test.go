@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/cache/remotecache"
@@ -163,11 +164,35 @@ func TestExportHasTheRequestedCompressionThroughout(t *testing.T) {
 						}
 					}
 					assert.Equal(t, 12, n)
+					uncompressed := uncompressedDigests(t, c, refs[0])
+					for _, l := range x.layers {
+						if want, ok := uncompressed[l.Digest]; ok {
+							assert.Equal(t, want, l.Annotations[labels.LabelUncompressed])
+						}
+					}
 				}
 			}
 			assert.Len(t, slices.Compact(manifests), 1, "the same build is the same export")
 		})
 	}
+}
+
+// uncompressedDigests reads the estargz blobs of a chain and says what each has
+// inside. That differs from the layer's other blobs: it has a table of contents.
+func uncompressedDigests(t *testing.T, c *testCache, ref cache.ImmutableRef) map[digest.Digest]string {
+	t.Helper()
+	remotes, err := ref.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.EStargz).SetForce(true)}, false, nil)
+	require.NoError(t, err)
+	all := make(map[digest.Digest]string)
+	for _, desc := range remotes[0].Descriptors {
+		r, err := compression.Gzip.Decompress(c.ctx, c.store, desc)
+		require.NoError(t, err)
+		dgst, err := digest.FromReader(r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		all[desc.Digest] = dgst.String()
+	}
+	return all
 }
 
 // TestPreferences shows what each preference gives, in blobs and bytes.
