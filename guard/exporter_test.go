@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -185,11 +187,12 @@ func uncompressedDigests(t *testing.T, c *testCache, ref cache.ImmutableRef) map
 	require.NoError(t, err)
 	all := make(map[digest.Digest]string)
 	for _, desc := range remotes[0].Descriptors {
-		r, err := compression.Gzip.Decompress(c.ctx, c.store, desc)
+		data, err := content.ReadBlob(c.ctx, c.store, desc)
+		require.NoError(t, err)
+		r, err := gzip.NewReader(bytes.NewReader(data))
 		require.NoError(t, err)
 		dgst, err := digest.FromReader(r)
 		require.NoError(t, err)
-		require.NoError(t, r.Close())
 		all[desc.Digest] = dgst.String()
 	}
 	return all
