@@ -10,7 +10,8 @@ SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What only the tests need.
-TOOLS := bin/tools/ghacache
+TOOLS := bin/tools/buildkitd-race bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
+	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
 .PHONY: all
 all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, and bin/buildctl
@@ -24,13 +25,18 @@ demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded bui
 	go run ./test/demo
 
 .PHONY: test
-test: lint $(PARTS) $(TOOLS) runc ## run the linter and every test
+test: lint $(PARTS) $(TOOLS) runc systemd-analyze ## run the linter and every test
 	go test -race -count=1 -timeout 18m ./...
 	cd daemon && go test -race -count=1 ./seam/... ./weave/...
 
+.PHONY: matrix
+matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
+	go test -count=1 -timeout 3h -v -run '^TestMatrix$$' ./test -matrix $(CURDIR)/docs/matrix.md
+
 .PHONY: bench
-bench: ## measure the guard beside upstream
+bench: $(PARTS) runc ## measure the guard beside upstream
 	go test -run '^$$' -bench . -benchmem ./guard
+	go test -run '^$$' -bench . -benchtime 5x -timeout 30m ./test
 
 .PHONY: lint
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
@@ -45,15 +51,17 @@ diff: daemon/overlay/overlay.json ## show what differs from upstream's main.go
 clean: ## remove what was built; the caches of go stay
 	rm -rf bin daemon/vendor daemon/overlay
 
-# runc is the system's: it needs libseccomp.
-.PHONY: runc
-runc:
-	@command -v runc >/dev/null || { \
-		echo "installing runc"; \
-		if command -v apt-get >/dev/null; then apt-get update && apt-get install -y --no-install-recommends runc; \
-		elif command -v dnf >/dev/null; then dnf install -y runc; \
-		elif command -v apk >/dev/null; then apk add runc; \
-		else echo "runc is missing: install the runc package of this distribution" >&2; exit 1; fi; }
+# What only the distribution has: runc needs its libseccomp, npm its node.
+.PHONY: runc npm systemd-analyze
+runc npm: PACKAGE = $@
+systemd-analyze: PACKAGE = systemd
+runc npm systemd-analyze:
+	@command -v $@ >/dev/null || { \
+		echo "installing $(PACKAGE)"; \
+		if command -v apt-get >/dev/null; then apt-get update && apt-get install -y --no-install-recommends $(PACKAGE); \
+		elif command -v dnf >/dev/null; then dnf install -y $(PACKAGE); \
+		elif command -v apk >/dev/null; then apk add $(PACKAGE); \
+		else echo "$@ is missing: install the $(PACKAGE) package of this distribution" >&2; exit 1; fi; }
 
 daemon/vendor/modules.txt: go.mod daemon/go.mod daemon/go.sum $(LIBRARY)
 	cd daemon && go mod vendor
@@ -70,6 +78,11 @@ bin/buildkitd-stock: daemon/vendor/modules.txt
 	@echo "building $@: upstream's, for comparison"
 	cd daemon && go build -trimpath -ldflags '$(LINK)=$(BUILDKIT_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
 
+# The guarded daemon with the race detector in it.
+bin/tools/buildkitd-race: daemon/overlay/overlay.json
+	@echo "building $@: about three minutes the first time"
+	cd daemon && go build -race -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
+
 bin/buildctl: daemon/vendor/modules.txt
 	@echo "building $@"
 	cd daemon && go build -trimpath -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildctl
@@ -85,3 +98,42 @@ bin/tools/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 bin/tools/ghacache: $(wildcard tools/ghacache/*)
 	@echo "building $@"
 	cd tools/ghacache && go build -trimpath -o ../../$@ .
+
+# containerd looks for its shim beside itself.
+bin/tools/containerd: tools/containerd/go.mod tools/containerd/go.sum
+	@echo "building $@: about two minutes the first time"
+	cd tools/containerd && go build -trimpath -o ../../bin/tools/ github.com/containerd/containerd/v2/cmd/containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+
+bin/tools/toxiproxy: tools/toxiproxy/go.mod tools/toxiproxy/go.sum
+	@echo "building $@: about half a minute the first time"
+	cd tools/toxiproxy && go build -trimpath -o ../../$@ github.com/Shopify/toxiproxy/v2/cmd/server
+
+bin/tools/buildx: tools/buildx/go.mod tools/buildx/go.sum
+	@echo "building $@: about three minutes the first time"
+	cd tools/buildx && go build -trimpath -o ../../$@ github.com/docker/buildx/cmd/buildx
+
+bin/tools/versitygw: tools/versitygw/go.mod tools/versitygw/go.sum
+	@echo "building $@: about two minutes the first time"
+	cd tools/versitygw && go build -trimpath -o ../../$@ github.com/versity/versitygw/cmd/versitygw
+
+bin/tools/kustomize: tools/kustomize/go.mod tools/kustomize/go.sum
+	@echo "building $@: about half a minute the first time"
+	cd tools/kustomize && go build -trimpath -o ../../$@ sigs.k8s.io/kustomize/kustomize/v5
+
+bin/tools/kubecheck: $(wildcard tools/kubecheck/*)
+	@echo "building $@: about a minute the first time"
+	cd tools/kubecheck && go build -trimpath -o ../../$@ .
+
+# Without service discovery, it takes half the time.
+bin/tools/promtool: tools/promtool/go.mod tools/promtool/go.sum
+	@echo "building $@: about two minutes the first time"
+	cd tools/promtool && go build -trimpath -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/promtool
+
+# The directory appears when all of it is there.
+bin/tools/azurite bin/tools/grafana: bin/tools/%: tools/%/package.json tools/%/package-lock.json | npm
+	@echo "installing $@: about a minute"
+	rm -rf $@ $@.part
+	mkdir -p $@.part
+	cp $^ $@.part
+	npm ci --prefix $@.part --omit=dev --ignore-scripts --no-audit --no-fund
+	mv $@.part $@

@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,7 +14,14 @@ import (
 // of moby/buildkit issue 6088 exceeds it with 20 layers and more.
 const memoryLimit = 512 << 20
 
-func binaries(t *testing.T) harness.Binaries {
+// waitFor bounds the wait for what happens in the background, tick is the pause
+// between two looks.
+const (
+	waitFor = 30 * time.Second
+	tick    = 50 * time.Millisecond
+)
+
+func binaries(t testing.TB) harness.Binaries {
 	t.Helper()
 	b, err := harness.FindBinaries()
 	require.NoError(t, err)
@@ -21,7 +29,7 @@ func binaries(t *testing.T) harness.Binaries {
 }
 
 // tool is a program under bin/tools.
-func tool(t *testing.T, name string) string {
+func tool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := harness.FindTool(name)
 	require.NoError(t, err)
@@ -29,7 +37,7 @@ func tool(t *testing.T, name string) string {
 }
 
 // startRegistry starts a registry that is stopped and removed with the test.
-func startRegistry(t *testing.T) *harness.Registry {
+func startRegistry(t testing.TB) *harness.Registry {
 	t.Helper()
 	r, err := harness.StartRegistry(t.Context(), binaries(t).Registry)
 	require.NoError(t, err)
@@ -45,7 +53,7 @@ func startRegistry(t *testing.T) *harness.Registry {
 }
 
 // startDaemon starts a daemon that is stopped with the test.
-func startDaemon(t *testing.T, o harness.DaemonOptions) *harness.Daemon {
+func startDaemon(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
 	t.Helper()
 	o.Buildctl = binaries(t).Buildctl
 	d, err := harness.StartDaemon(t.Context(), o)
@@ -56,7 +64,7 @@ func startDaemon(t *testing.T, o harness.DaemonOptions) *harness.Daemon {
 
 // stopWithTest stops a daemon with the test, and keeps its log when the test
 // has failed.
-func stopWithTest(t *testing.T, d *harness.Daemon) {
+func stopWithTest(t testing.TB, d *harness.Daemon) {
 	t.Helper()
 	t.Cleanup(func() {
 		exit, err := d.Stop(context.Background())

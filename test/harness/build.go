@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,6 +26,9 @@ type Build struct {
 	ExportCache, ImportCache []string
 	// Opts are values of --opt, such as "platform=linux/amd64".
 	Opts []string
+	// Progress receives the plain progress while the build runs; nil discards
+	// it.
+	Progress io.Writer
 }
 
 // BuildResult is what a successful build has printed.
@@ -75,7 +79,9 @@ func (d *Daemon) Build(ctx context.Context, b Build) (result BuildResult, err er
 		if err := b.write(dir); err != nil {
 			return fmt.Errorf("prepare a build: %w", err)
 		}
-		out, err := d.Buildctl(ctx, b.args(dir)...)
+		client := d.buildctl(b.args("plain", dir)...)
+		client.Output = b.Progress
+		out, err := Run(ctx, client)
 		if err != nil {
 			return &BuildError{Err: err, Output: out}
 		}
@@ -101,10 +107,11 @@ func (b Build) write(dir string) error {
 	return nil
 }
 
-// args is the command line of the client for a build context.
-func (b Build) args(dir string) []string {
+// args is the command line of the client for a form of progress and a build
+// context.
+func (b Build) args(progress, dir string) []string {
 	args := []string{
-		"build", "--progress", "plain", "--frontend", "dockerfile.v0",
+		"build", "--progress", progress, "--frontend", "dockerfile.v0",
 		"--local", "context=" + dir, "--local", "dockerfile=" + dir,
 	}
 	if b.Output != "" {

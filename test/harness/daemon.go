@@ -17,9 +17,12 @@ type DaemonOptions struct {
 	// Binary is the buildkitd to run, Buildctl the client that asks whether it
 	// is ready.
 	Binary, Buildctl string
+	// Containerd is what the daemon works with, and nobody else; nil means a
+	// worker of the daemon's own.
+	Containerd *Containerd
 	// Config is the text of its configuration file, to which the registries
-	// are added. Keys of worker.oci must be written with that prefix, as the
-	// table is begun already.
+	// are added. Keys of the worker must be written with its prefix, such as
+	// worker.oci, as the table is begun already.
 	Config string
 	// ConfigFile, if set, is used as it is, instead of Config.
 	ConfigFile string
@@ -105,7 +108,7 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	config := o.ConfigFile
 	if config == "" {
 		config = filepath.Join(d.dir, "buildkitd.toml")
-		text := fmt.Sprintf("worker.oci.defaultCgroupParent = %q\n", d.containers()) + o.Config + insecure(o.Registries)
+		text := fmt.Sprintf("worker.%s.defaultCgroupParent = %q\n", o.worker(), d.containers()) + o.Config + insecure(o.Registries)
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			return err
 		}
@@ -127,27 +130,41 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	if err != nil {
 		return err
 	}
-	d.process, err = Start(Command{
+	command := Command{
 		Path: o.Binary,
 		Args: []string{
 			"--config", config,
 			"--root", d.root(),
 			"--addr", d.Address(),
 			"--otel-socket-path", filepath.Join(d.dir, "otel"),
-			"--oci-worker-net", "host",
-			"--oci-worker-snapshotter", "overlayfs",
-			"--oci-worker-gc=false",
-			"--containerd-worker=false",
+			"--debugaddr", "unix://" + d.debugSocket(),
+			fmt.Sprintf("--oci-worker=%t", o.Containerd == nil),
+			fmt.Sprintf("--containerd-worker=%t", o.Containerd != nil),
+			fmt.Sprintf("--%s-worker-net", o.worker()), "host",
+			fmt.Sprintf("--%s-worker-snapshotter", o.worker()), "overlayfs",
+			fmt.Sprintf("--%s-worker-gc=false", o.worker()),
 		},
 		Env:           append([]string{"HOME=" + d.dir, "TMPDIR=" + tmp}, o.Env...),
 		Output:        log,
 		Cgroup:        d.cgroup,
 		PrivateMounts: true,
-	})
+	}
+	if o.Containerd != nil {
+		command = o.Containerd.serve(command)
+	}
+	d.process, err = Start(command)
 	if err := errors.Join(err, log.Close()); err != nil {
 		return err
 	}
 	return d.ready(ctx)
+}
+
+// worker is the kind of worker, as flags and configuration name it.
+func (o DaemonOptions) worker() string {
+	if o.Containerd != nil {
+		return "containerd"
+	}
+	return "oci"
 }
 
 // cacheOutside reads a program into the page cache, which is charged to the
@@ -203,11 +220,15 @@ func (d *Daemon) startError(ctx context.Context) error {
 
 // Buildctl runs the client against the daemon and returns what it has written.
 func (d *Daemon) Buildctl(ctx context.Context, args ...string) (string, error) {
-	return Run(ctx, Command{
+	return Run(ctx, d.buildctl(args...))
+}
+
+func (d *Daemon) buildctl(args ...string) Command {
+	return Command{
 		Path: d.client,
 		Args: append([]string{"--addr", d.Address()}, args...),
 		Env:  []string{"HOME=" + d.dir},
-	})
+	}
 }
 
 // Address is where the daemon listens, as clients take it.
@@ -298,6 +319,8 @@ func (d *Daemon) containers() string { return filepath.Base(d.dir) }
 
 func (d *Daemon) root() string   { return filepath.Join(d.dir, "root") }
 func (d *Daemon) socket() string { return filepath.Join(d.dir, "sock") }
+
+func (d *Daemon) debugSocket() string { return filepath.Join(d.dir, "debug") }
 
 func exists(path string) bool {
 	_, err := os.Lstat(path)

@@ -1,0 +1,129 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+)
+
+// Toxiproxy is a running toxiproxy, which makes proxies that can be broken.
+type Toxiproxy struct {
+	*server
+	api string
+}
+
+var toxiproxyAddress = regexp.MustCompile(`Starting HTTP server on endpoint (127\.0\.0\.1:[0-9]+)`)
+
+// StartToxiproxy starts the toxiproxy program and returns when it answers.
+func StartToxiproxy(ctx context.Context, binary string) (*Toxiproxy, error) {
+	s, host, err := startServer(ctx, "toxiproxy", toxiproxyAddress, func(string) (Command, error) {
+		port, err := freePort()
+		return Command{Path: binary, Args: []string{"-host", "127.0.0.1", "-port", port}}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &Toxiproxy{server: s, api: "http://" + host}
+	waiting, cancel := context.WithTimeout(ctx, startDelay)
+	defer cancel()
+	// It logs the address before it listens there.
+	err = poll(waiting, "toxiproxy", func() (bool, error) {
+		return t.send(waiting, http.MethodGet, "/proxies", nil, nil) == nil, nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.Stop(ctx), s.Remove())
+	}
+	return t, nil
+}
+
+// freePort returns a port that nobody listens on, for a program that would not
+// say which one the kernel has chosen.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
+}
+
+// Proxy is a proxy before another server.
+type Proxy struct {
+	// Host is the address and port, as it stands in image names.
+	Host string
+	toxi *Toxiproxy
+	path string
+}
+
+// toxic is the name of the one fault that a proxy can have.
+const toxic = "cut"
+
+// Proxy makes a proxy before a host.
+func (t *Toxiproxy) Proxy(ctx context.Context, name, host string) (*Proxy, error) {
+	var made struct {
+		Listen string `json:"listen"`
+	}
+	err := t.send(ctx, http.MethodPost, "/proxies", map[string]any{
+		"name": name, "listen": "127.0.0.1:0", "upstream": host, "enabled": true,
+	}, &made)
+	if err != nil {
+		return nil, fmt.Errorf("make the proxy %s: %w", name, err)
+	}
+	return &Proxy{Host: made.Listen, toxi: t, path: "/proxies/" + name}, nil
+}
+
+// Cut ends every connection from now on when its client has sent more than so
+// many bytes.
+func (p *Proxy) Cut(ctx context.Context, bytes int) error {
+	return p.toxi.send(ctx, http.MethodPost, p.path+"/toxics", map[string]any{
+		"name": toxic, "type": "limit_data", "stream": "upstream",
+		"attributes": map[string]any{"bytes": bytes},
+	}, nil)
+}
+
+// Heal lets connections live.
+func (p *Proxy) Heal(ctx context.Context) error {
+	return p.toxi.send(ctx, http.MethodDelete, p.path+"/toxics/"+toxic, nil, nil)
+}
+
+// Close ends all connections and takes no more.
+func (p *Proxy) Close(ctx context.Context) error {
+	return p.toxi.send(ctx, http.MethodDelete, p.path, nil, nil)
+}
+
+// send makes a request and decodes the answer; nil stands for no body, and for
+// an answer that does not matter.
+func (t *Toxiproxy) send(ctx context.Context, method, path string, body, answer any) (err error) {
+	var text bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&text).Encode(body); err != nil {
+			return err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, t.api+path, &text)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	got, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, got)
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(got, answer)
+}

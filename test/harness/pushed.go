@@ -1,0 +1,61 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Image fetches the manifest of an image for one platform. The layers of an
+// image with inline cache are the blobs of that cache.
+func (r *Registry) Image(ctx context.Context, image string) (CacheManifest, error) {
+	m, err := fetchImage(ctx, image)
+	if err != nil {
+		return CacheManifest{}, fmt.Errorf("read the image %s: %w", image, err)
+	}
+	return m, nil
+}
+
+func fetchImage(ctx context.Context, image string) (CacheManifest, error) {
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithTransport(transport))
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	hash, err := img.Digest()
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	if len(manifest.Layers) != len(config.RootFS.DiffIDs) {
+		return CacheManifest{}, fmt.Errorf("%d layers in the manifest, %d in the config", len(manifest.Layers), len(config.RootFS.DiffIDs))
+	}
+	m := CacheManifest{Digest: digest.Digest(hash.String())}
+	for i, layer := range manifest.Layers {
+		m.Blobs = append(m.Blobs, ocispecs.Descriptor{
+			MediaType:   string(layer.MediaType),
+			Digest:      digest.Digest(layer.Digest.String()),
+			Size:        layer.Size,
+			Annotations: map[string]string{labels.LabelUncompressed: config.RootFS.DiffIDs[i].String()},
+		})
+	}
+	return m, nil
+}
