@@ -45,7 +45,7 @@ func switchTo(t *testing.T, d *harness.Daemon, file string, mode config.Mode) {
 // in a loop, on a daemon with the race detector in it. No build fails, and every
 // export that begins under a mode ends as that mode says.
 func TestSwitchGoesRoundWhileBuildsExport(t *testing.T) {
-	const builds = 4
+	const builds, rounds = 4, 10 // about a minute
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 10})
 	require.NoError(t, err)
@@ -99,7 +99,7 @@ func TestSwitchGoesRoundWhileBuildsExport(t *testing.T) {
 		}
 	})
 
-	for range 2 {
+	for range rounds {
 		for mode, want := range map[config.Mode]guard.Outcome{
 			config.ModeOff:     guard.OutcomeUntouched,
 			config.ModeObserve: guard.OutcomeObserved,
