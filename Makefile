@@ -7,14 +7,14 @@ BUILDKIT := ./vendor/github.com/moby/buildkit
 LINK := -X github.com/moby/buildkit/version.Version
 LIBRARY := $(shell find config guard -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
-PROGRAMS := bin/buildkitd bin/buildctl
+PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What only the tests need.
 TOOLS := bin/tools/buildkitd-race bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
 .PHONY: all
-all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, and bin/buildctl
+all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, bin/buildctl and bin/bkguard
 
 .PHONY: help
 help: ## list the targets
@@ -86,6 +86,10 @@ bin/tools/buildkitd-race: daemon/overlay/overlay.json
 bin/buildctl: daemon/vendor/modules.txt
 	@echo "building $@"
 	cd daemon && go build -trimpath -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildctl
+
+bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
+	@echo "building $@"
+	go build -trimpath -o $@ ./cmd/bkguard
 
 bin/tools/registry: tools/go.mod tools/go.sum
 	@echo "building $@: about a minute the first time"

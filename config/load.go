@@ -80,19 +80,25 @@ var (
 // Parse reads the [guard] table out of the text of a buildkitd.toml; file names
 // it in errors. Every error is an *Error.
 func Parse(file string, data []byte) (Config, error) {
-	var doc struct {
-		Guard table `toml:"guard"`
-	}
-	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&doc)
-	if err := decodeError(file, err); err != nil {
+	t, err := decode(file, data)
+	if err != nil {
 		return Config{}, err
 	}
 	p := parser{file: file, data: data}
-	c := p.config(doc.Guard)
+	c := p.config(t)
 	if p.err != nil {
 		return Config{}, p.err
 	}
 	return c.WithDefaults(), nil
+}
+
+// decode reads the table as it is written; its values are not checked.
+func decode(file string, data []byte) (table, error) {
+	var doc struct {
+		Guard table `toml:"guard"`
+	}
+	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&doc)
+	return doc.Guard, decodeError(file, err)
 }
 
 // decodeError turns an error of the TOML decoder into one of ours; unknown keys

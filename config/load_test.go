@@ -31,7 +31,8 @@ func TestOtherTablesAreIgnored(t *testing.T) {
 func TestExporterOverridesGuard(t *testing.T) {
 	c, err := Parse("f", []byte("[guard]\nmode = \"single\"\nprefer = \"main\"\n[guard.exporter.s3]\nmode = \"off\"\n"))
 	require.NoError(t, err)
-	require.Equal(t, ModeSingle, c.Exporters["registry"].Mode)
+	require.Equal(t, ModeSingle, c.Mode)
+	require.Equal(t, map[string]Exporter{"s3": {Mode: ModeOff}}, c.Exporters)
 	require.Equal(t, PreferMain, c.PreferOf("s3"))
 }
 

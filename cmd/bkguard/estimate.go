@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// errDegrade ends estimate --fail-on-degrade with an exit code of its own.
+var errDegrade = errors.New("would be degraded")
+
+// What --layers and --compressions may be.
+const (
+	maxLayers       = 10000
+	maxCompressions = 100
+)
+
+const estimateDescription = `Says how many remotes an export of build cache makes of an image, the memory
+that stock buildkitd would need for them at least, and what a guarded daemon
+does instead. The images come from one of
+
+   --layers N        a number of layers
+   IMAGE...          references, or directories with an OCI layout
+   --dockerfile FILE the stages of a Dockerfile: the layers of their base image
+                     and one for every RUN, COPY, ADD and WORKDIR
+
+--compressions is an assumption: that the worker holds every layer in so many
+compressions. A manifest cannot tell, as it has one. A worker gets a second one
+when an image is built in gzip and again with
+compression=zstd,force-compression=true; estargz would be a third. Layers that
+exist in fewer make fewer remotes. The topmost layer counts once, as its blob
+is fixed: n layers in c compressions make c^(n-1) remotes.
+
+VERDICTS:
+   fits       within the limits
+   degraded   one chain of layers is exported for a record instead of all
+   blocked    nothing is exported, the mode is block
+   unguarded  beyond the limits, but mode off or observe leaves it to stock
+
+The limits are those of [guard] in --config, and of its defaults without. The
+mode is the one that a daemon on this machine would be in: the switch file and
+BKGUARD_MODE count. maxMemory is a share of --memory.
+
+EXAMPLES:
+   bkguard estimate --layers 61 --compressions 2
+   bkguard estimate golang:1.26 ./image.oci --compressions 3
+   bkguard estimate --dockerfile Dockerfile --build-arg GO=1.26 --platform linux/arm64
+   bkguard estimate --dockerfile - --config buildkitd.toml --fail-on-degrade <Dockerfile
+
+With --fail-on-degrade the exit code is 2 unless everything fits.`
+
+// estimateOptions are the flags of estimate.
+type estimateOptions struct {
+	layers, compressions int
+	dockerfile           string
+	buildArgs            []string
+	platform             string
+	insecure             bool
+	config               string
+	exporter             string
+	memory               string
+	failOnDegrade        bool
+}
+
+func estimateCommand(out *output) *cli.Command {
+	var o estimateOptions
+	return &cli.Command{
+		Name:        "estimate",
+		Usage:       "tell what an export of cache would need, and what the guard makes of it",
+		UsageText:   "bkguard estimate [options] --layers N | IMAGE... | --dockerfile FILE",
+		Description: estimateDescription,
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "layers", Usage: "estimate for `N` layers", HideDefault: true, Destination: &o.layers, Validator: between(1, maxLayers)},
+			&cli.IntFlag{Name: "compressions", Usage: "every layer exists in `C` compressions", Value: 2, Destination: &o.compressions, Validator: between(1, maxCompressions)},
+			&cli.StringFlag{Name: "dockerfile", Usage: "estimate for the stages of `FILE`, \"-\" for standard input", Destination: &o.dockerfile, TakesFile: true},
+			&cli.StringSliceFlag{Name: "build-arg", Usage: "an argument of the Dockerfile, as `KEY=VALUE`", Destination: &o.buildArgs},
+			&cli.StringFlag{Name: "platform", Usage: "only images for `OS/ARCH`, all by default", Destination: &o.platform},
+			&cli.BoolFlag{Name: "insecure", Usage: "speak plain HTTP with registries", Destination: &o.insecure},
+			&cli.StringFlag{Name: "config", Usage: "the `FILE` with the limits, a buildkitd.toml", Destination: &o.config, TakesFile: true},
+			&cli.StringFlag{Name: "exporter", Usage: "take the mode for this `TYPE` of cache exporter", Destination: &o.exporter, Validator: checkExporter},
+			&cli.StringFlag{Name: "memory", Usage: "the memory limit of the daemon as a `SIZE`, that of this machine by default", Destination: &o.memory},
+			&cli.BoolFlag{Name: "fail-on-degrade", Usage: "exit with 2 unless everything fits", Destination: &o.failOnDegrade},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			report, err := o.estimate(ctx, c.Args().Slice(), c.Root().Reader)
+			if err != nil {
+				return err
+			}
+			if err := out.print(c.Root().Writer, report, report.text); err != nil {
+				return err
+			}
+			if n := report.degraded(); o.failOnDegrade && n > 0 {
+				return fmt.Errorf("%d of %d %w", n, len(report.Estimates), errDegrade)
+			}
+			return nil
+		},
+	}
+}
+
+// between refuses a number out of a range.
+func between(least, most int) func(int) error {
+	return func(n int) error {
+		if n < least || n > most {
+			return fmt.Errorf("out of range (allowed: %d to %d)", least, most)
+		}
+		return nil
+	}
+}
+
+func checkExporter(word string) error {
+	for _, known := range config.ExporterTypes() {
+		if word == known {
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown cache exporter (allowed: %s)", strings.Join(config.ExporterTypes(), ", "))
+}
+
+// estimate makes the report for the one kind of input that is given.
+func (o *estimateOptions) estimate(ctx context.Context, names []string, stdin io.Reader) (estimateReport, error) {
+	kinds := 0
+	for _, given := range []bool{o.layers > 0, len(names) > 0, o.dockerfile != ""} {
+		if given {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return estimateReport{}, errors.New("give one of --layers, --dockerfile or images (see bkguard estimate --help)")
+	}
+	report, err := o.report()
+	if err != nil {
+		return estimateReport{}, err
+	}
+	source := imageSource{insecure: o.insecure}
+	switch {
+	case o.layers > 0:
+		report.add("", image{}, o.layers, o.compressions)
+	case o.dockerfile != "":
+		err = o.addStages(ctx, &report, &source, stdin)
+	default:
+		for _, imageName := range names {
+			if err = report.addImages(ctx, &source, stage{base: imageName, platform: o.platform}, o.compressions); err != nil {
+				break
+			}
+		}
+	}
+	return report, err
+}
+
+// report returns an empty report with the limits.
+func (o *estimateOptions) report() (estimateReport, error) {
+	c := config.Default()
+	var err error
+	if o.config != "" {
+		if c, err = readConfig(o.config); err != nil {
+			return estimateReport{}, err
+		}
+	}
+	if c.Override, err = modeOfEnvironment(); err != nil {
+		return estimateReport{}, err
+	}
+	var memory config.Memory
+	if o.memory != "" {
+		if memory, err = config.ParseMemory(o.memory); err == nil && memory.Percent > 0 {
+			err = fmt.Errorf("%q is not a size such as \"512MB\"", o.memory)
+		}
+		if err != nil {
+			return estimateReport{}, fmt.Errorf("--memory: %w", err)
+		}
+	}
+	l, err := newLimits(c, o.exporter, memory.Bytes)
+	return estimateReport{limits: l}, err
+}
+
+// addStages adds the stages of the Dockerfile to a report.
+func (o *estimateOptions) addStages(ctx context.Context, report *estimateReport, source *imageSource, stdin io.Reader) error {
+	arguments := make(map[string]string)
+	for _, word := range o.buildArgs {
+		key, value, ok := strings.Cut(word, "=")
+		if !ok || key == "" {
+			return fmt.Errorf("--build-arg %q is not of the form KEY=VALUE", word)
+		}
+		arguments[key] = value
+	}
+	text, file := stdin, "Dockerfile"
+	if o.dockerfile != "-" {
+		f, err := os.Open(o.dockerfile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		text, file = f, o.dockerfile
+	}
+	stages, err := parseStages(file, text, arguments, o.platform)
+	if err != nil {
+		return err
+	}
+	for _, s := range stages {
+		if err := report.addImages(ctx, source, s, o.compressions); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bkguard/bkguard/guard"
+)
+
+// statusText writes a status for people, with so many of its decisions.
+func statusText(w io.Writer, address string, s guard.Status, decisions int) {
+	fmt.Fprintf(w, "guard\t%s at %s\n", s.Version, address)
+	for _, line := range modeLines(s.Modes) {
+		fmt.Fprintf(w, "mode\t%s\n", line)
+	}
+	fmt.Fprintf(w, "switch\t%s\n", switchText(s.Switch))
+	fmt.Fprintf(w, "limits\t%d remotes for a record, %s for all (%s in use), prefers %s\n",
+		s.MaxRemotes, size(s.Budget), size(s.Live), s.Prefer)
+	fmt.Fprintf(w, "exports\t%s\n", exportsText(s.Exports))
+	fmt.Fprintf(w, "avoided\t%s\n", atLeast(s.Avoided))
+	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers replaced, %d layers lost\n", s.WalkErrors, s.Replaced, s.Lost)
+	if n := min(decisions, len(s.Decisions)); n > 0 {
+		fmt.Fprintln(w)
+		table(w, decisionRows(s.Decisions[:n]))
+	}
+}
+
+// modeLines has a line for each mode in force, the most common first.
+func modeLines(modes map[string]guard.ModeStatus) []string {
+	exporters := make(map[guard.ModeStatus][]string)
+	for _, name := range slices.Sorted(maps.Keys(modes)) {
+		exporters[modes[name]] = append(exporters[modes[name]], name)
+	}
+	inForce := slices.SortedFunc(maps.Keys(exporters), func(a, b guard.ModeStatus) int {
+		if d := len(exporters[b]) - len(exporters[a]); d != 0 {
+			return d
+		}
+		return strings.Compare(string(a.Mode+"/")+string(a.Source), string(b.Mode+"/")+string(b.Source))
+	})
+	lines := make([]string, len(inForce))
+	for i, m := range inForce {
+		lines[i] = fmt.Sprintf("%s, set by %s", m.Mode, m.Source)
+		if len(inForce) > 1 {
+			lines[i] += ", for " + strings.Join(exporters[m], ", ")
+		}
+	}
+	return lines
+}
+
+// atLeast is a number of bytes that is a lower bound.
+func atLeast(bytes uint64) string {
+	switch bytes {
+	case 0:
+		return "nothing"
+	case math.MaxUint64:
+		return size(bytes)
+	}
+	return "at least " + size(bytes)
+}
+
+func switchText(s *guard.SwitchStatus) string {
+	switch {
+	case s == nil:
+		return "no switch file"
+	case s.Invalid != "":
+		return "ignored: " + s.Invalid
+	case s.Mode == "":
+		return s.File + " sets no mode"
+	}
+	return fmt.Sprintf("%s sets %s", s.File, s.Mode)
+}
+
+func exportsText(exports map[guard.Outcome]int64) string {
+	var words []string
+	for _, outcome := range slices.Sorted(maps.Keys(exports)) {
+		words = append(words, fmt.Sprintf("%d %s", exports[outcome], outcome))
+	}
+	if len(words) == 0 {
+		return "none yet"
+	}
+	return strings.Join(words, ", ")
+}
+
+func decisionRows(decisions []guard.Decision) [][]string {
+	rows := [][]string{{"TIME", "EXPORTER", "MODE", "OUTCOME", "LAYERS", "COMPRESSIONS", "REMOTES", "AVOIDED", "TOOK"}}
+	for _, d := range decisions {
+		line := []string{d.Time.Local().Format(time.DateTime), d.Exporter, string(d.Mode), string(d.Outcome), "", "", "", "",
+			(time.Duration(d.Seconds*1000) * time.Millisecond).String()}
+		if d.Records > 0 {
+			line[4], line[5], line[6], line[7] = fmt.Sprint(d.Layers), fmt.Sprint(d.Compressions), d.Remotes, size(d.Avoided)
+		}
+		rows = append(rows, line)
+	}
+	return rows
+}
