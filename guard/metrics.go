@@ -64,7 +64,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		faults     = counter("switch.faults", "{fault}", "Contents of the switch file that were ignored.")
 		live       = gauge("live", "By", "Memory of all remotes that the guard has built and that are in use.")
 		budget     = gauge("budget", "By", "Memory that the remotes built by the guard may take.")
-		mode       = gauge("mode", "1", "1 for the mode in force for a type of exporter, with who has set it.")
+		mode       = gauge("mode", "{mode}", "1 for the mode in force for a type of exporter, with who has set it.")
 	)
 	avoided, err := meter.Float64ObservableCounter("bkguard.avoided", metric.WithUnit("By"),
 		metric.WithDescription("Memory that upstream would have needed at least for the products that were refused."))

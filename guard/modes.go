@@ -32,6 +32,11 @@ func (g *Guard) Mode(exporterType string) (config.Mode, ModeSource) {
 	if mode, _, _ := g.modeSwitch.current(); mode != "" {
 		return mode, ModeFromSwitch
 	}
+	return g.settledMode(exporterType)
+}
+
+// settledMode is the mode without the kill-switch.
+func (g *Guard) settledMode(exporterType string) (config.Mode, ModeSource) {
 	if g.config.Override != "" {
 		return g.config.Override, ModeFromEnvironment
 	}
@@ -73,7 +78,8 @@ func (g *Guard) observe(ctx context.Context, e *export, p *provider) {
 }
 
 // stricterMode returns the mode that the attributes of an export ask for, empty
-// if they ask for none.
+// if they ask for none. A laxer one than the settings have is an error; the
+// kill-switch is not asked, as throwing it must not fail builds.
 func (g *Guard) stricterMode(exporterType string, attrs map[string]string) (config.Mode, error) {
 	word, ok := attrs[ModeAttribute]
 	if !ok {
@@ -83,10 +89,10 @@ func (g *Guard) stricterMode(exporterType string, attrs map[string]string) (conf
 	if err != nil {
 		return "", err
 	}
-	inForce, source := g.Mode(exporterType)
+	inForce, source := g.settledMode(exporterType)
 	if config.Stricter(asked, inForce) != asked {
 		allowed := config.Modes()[slices.Index(config.Modes(), inForce):]
-		return "", fmt.Errorf("%s %q is laxer than %q, which is in force by %s (allowed: %s)",
+		return "", fmt.Errorf("%s %q is laxer than %q, which is set by %s (allowed: %s)",
 			ModeAttribute, asked, inForce, source, joinModes(allowed))
 	}
 	return asked, nil

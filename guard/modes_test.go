@@ -66,12 +66,24 @@ func TestBuildMayAskForAStricterMode(t *testing.T) {
 
 	funcs := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{"inline": inline.ResolveCacheExporterFunc()})
 	for asked, want := range map[string]string{
-		"observe": `guard-mode "observe" is laxer than "enforce", which is in force by guard (allowed: enforce, single, block)`,
+		"observe": `guard-mode "observe" is laxer than "enforce", which is set by guard (allowed: enforce, single, block)`,
 		"sinlge":  `unknown guard-mode "sinlge", did you mean "single"? (allowed: off, observe, enforce, single, block)`,
 	} {
 		_, err := funcs["inline"](t.Context(), nil, map[string]string{ModeAttribute: asked})
 		assert.EqualError(t, err, want)
 	}
+}
+
+// TestSwitchFailsNoBuild has builds that ask for a mode which the switch file
+// has made the laxer one.
+func TestSwitchFailsNoBuild(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "block")
+	g := switchedGuard(t, path)
+	e := decorated(t, g, "registry", contentExporter(fullDisk{}, compression.New(compression.Zstd)), map[string]string{ModeAttribute: "single"})
+	_, err := e.Finalize(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, OutcomeBlocked, g.Status().Decisions[0].Outcome)
 }
 
 // TestBlockSkipsTheExport switches before, and in the middle of, exports.
