@@ -35,6 +35,18 @@ func Stricter(a, b Mode) Mode {
 	return a
 }
 
+// ModeVariable is the environment variable of the daemon with a mode that wins
+// over the [guard] table.
+const ModeVariable = "BKGUARD_MODE"
+
+// ParseOverride reads the value of ModeVariable. An empty one is no mode.
+func ParseOverride(word string) (Mode, error) {
+	if word == "" {
+		return "", nil
+	}
+	return ParseMode(ModeVariable, word)
+}
+
 // ParseMode reads a mode from outside of the [guard] table; what names it in
 // the error, which says what is allowed.
 func ParseMode(what, word string) (Mode, error) {

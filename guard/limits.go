@@ -62,6 +62,15 @@ func (e Estimate) UpstreamBytes() uint64 {
 	return mulSaturating(e.Remotes, upstreamRemoteBytes)
 }
 
+// Refused reports whether a mode, a cap on the remotes and a budget in bytes rule
+// out the product, whatever else is going on in the process.
+func (e Estimate) Refused(mode config.Mode, maxRemotes, budget uint64) bool {
+	if mode == config.ModeSingle || mode == config.ModeBlock {
+		return e.Remotes > 1
+	}
+	return e.Remotes > maxRemotes || e.Bytes() > budget
+}
+
 // Combinations returns the number of combinations for people: exact where that
 // is readable, as a power such as "2^60" beyond.
 func (e Estimate) Combinations() string {
@@ -101,13 +110,9 @@ type limits struct {
 	budget     budget
 }
 
-// refuse reports whether a mode rules out the product of an estimate, whatever
-// else is going on in the process.
+// refuse is Estimate.Refused with these limits.
 func (l *limits) refuse(mode config.Mode, e Estimate) bool {
-	if mode == config.ModeSingle || mode == config.ModeBlock {
-		return e.Remotes > 1
-	}
-	return e.Remotes > l.maxRemotes || e.Bytes() > l.budget.max
+	return e.Refused(mode, l.maxRemotes, l.budget.max)
 }
 
 // allow charges the product of an estimate to the budget, if mode, budget and

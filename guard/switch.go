@@ -116,7 +116,7 @@ func (s *modeSwitch) watch(ctx context.Context) {
 
 // look reads the file and takes over what it says.
 func (s *modeSwitch) look(ctx context.Context) {
-	mode, err := readSwitch(s.path)
+	mode, err := ReadSwitchFile(s.path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -144,9 +144,10 @@ func (s *modeSwitch) look(ctx context.Context) {
 	}
 }
 
-// readSwitch returns the first word of a switch file as a mode, and none if the
-// file is missing or has no word.
-func readSwitch(path string) (config.Mode, error) {
+// ReadSwitchFile returns the mode that a switch file asks for: its first word,
+// and none if the file is missing or has no word. "#" begins a comment. The
+// error says why a guard ignores the file.
+func ReadSwitchFile(path string) (config.Mode, error) {
 	// A named pipe without a writer would block.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,10 +12,6 @@ import (
 	"github.com/bkguard/bkguard/config"
 )
 
-// modeVariable is the environment variable of the daemon with a mode that wins
-// over the [guard] table.
-const modeVariable = "BKGUARD_MODE"
-
 // configFlag is --config, with the daemon's own default.
 func configFlag(path *string, use string) cli.Flag {
 	return &cli.StringFlag{
@@ -38,11 +34,7 @@ func readConfig(path string) (config.Config, error) {
 
 // modeOfEnvironment is empty if the environment sets no mode.
 func modeOfEnvironment() (config.Mode, error) {
-	word := os.Getenv(modeVariable)
-	if word == "" {
-		return "", nil
-	}
-	return config.ParseMode(modeVariable, word)
+	return config.ParseOverride(os.Getenv(config.ModeVariable))
 }
 
 // debugAddressOf is the debug address that a buildkitd.toml sets.

@@ -90,7 +90,7 @@ func readSettings(path string, override config.Mode) ([]setting, error) {
 			source = fmt.Sprintf("%s:%d", path, s.Line)
 		}
 		if override != "" && strings.HasSuffix(s.Key, ".mode") {
-			s.Value, source = string(override), modeVariable
+			s.Value, source = string(override), config.ModeVariable
 		}
 		settings = append(settings, setting{s.Key, s.Value, source})
 	}

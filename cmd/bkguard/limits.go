@@ -74,16 +74,12 @@ func memoryLimit(m config.Memory, memory int64) (uint64, error) {
 	return m.Of(limit), nil
 }
 
-// judge says what becomes of an export with a record of this size. The rule is
-// the guard's own (guard/limits.go).
+// judge says what becomes of an export with a record of this size.
 func (l limits) judge(e guard.Estimate) verdict {
-	over := e.Remotes > uint64(l.MaxRemotes) || e.Bytes() > l.Budget
 	switch {
 	case l.Mode == config.ModeBlock:
 		return verdictBlocked
-	case l.Mode == config.ModeSingle && e.Remotes > 1:
-		return verdictDegraded
-	case !over:
+	case !e.Refused(l.Mode, uint64(l.MaxRemotes), l.Budget):
 		return verdictFits
 	case l.Mode == config.ModeOff || l.Mode == config.ModeObserve:
 		return verdictUnguarded

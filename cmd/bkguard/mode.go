@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/guard"
 )
 
 const modeDescription = `The switch file holds a mode that wins over all others: over BKGUARD_MODE and
@@ -67,7 +68,7 @@ EXAMPLES:
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return o.run(ctx, c, out, readSwitchFile)
+			return o.run(ctx, c, out, guard.ReadSwitchFile)
 		},
 	}
 }

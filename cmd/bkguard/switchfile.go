@@ -9,25 +9,7 @@ import (
 	"syscall"
 
 	"github.com/bkguard/bkguard/config"
-	"github.com/bkguard/bkguard/guard"
 )
-
-// readSwitchFile returns what a daemon makes of a switch file: its mode, empty
-// if it sets none.
-func readSwitchFile(path string) (config.Mode, error) {
-	g, err := guard.New(config.Config{SwitchFile: path})
-	if err != nil {
-		return "", err
-	}
-	s := g.Status().Switch
-	if err := g.Close(); err != nil {
-		return "", err
-	}
-	if s.Invalid != "" {
-		return "", errors.New(s.Invalid)
-	}
-	return s.Mode, nil
-}
 
 // writeSwitchFile replaces a switch file in one step, so that a daemon never
 // reads half of it. Permissions and owner stay; a new file is readable by

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/guard"
 )
 
 func permissions(t *testing.T, path string) fs.FileMode {
@@ -54,7 +55,7 @@ func TestSwitchFileIsReplaced(t *testing.T) {
 	n, err := before.Read(content)
 	require.NoError(t, err)
 	assert.Equal(t, "single\n", string(content[:n]))
-	mode, err := readSwitchFile(path)
+	mode, err := guard.ReadSwitchFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, config.ModeBlock, mode)
 	entries, err := os.ReadDir(filepath.Dir(path))

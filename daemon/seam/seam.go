@@ -24,10 +24,6 @@ import (
 	"github.com/bkguard/bkguard/guard"
 )
 
-// modeVariable is the environment variable with a mode that wins over the
-// [guard] table. It may be empty.
-const modeVariable = "BKGUARD_MODE"
-
 // daemon is the state of the process. LoadFile sets it before main starts any
 // goroutine that uses it; afterwards it is only read.
 var daemon struct {
@@ -37,16 +33,15 @@ var daemon struct {
 
 // LoadFile is upstream's function of the same name, for a file that may have a
 // [guard] table. It makes the guard and sets the memory limit of the Go runtime
-// too, and takes the mode from the environment. The error is a single line. Nothing else of the daemon exists yet.
+// too, and takes the mode from the environment. The error is a single line.
+// Nothing else of the daemon exists yet.
 func LoadFile(path string) (config.Config, error) {
 	table, err := guardconfig.LoadFile(path)
 	if err != nil {
 		return config.Config{}, err
 	}
-	if word, ok := os.LookupEnv(modeVariable); ok && word != "" {
-		if table.Override, err = guardconfig.ParseMode(modeVariable, word); err != nil {
-			return config.Config{}, err
-		}
+	if table.Override, err = guardconfig.ParseOverride(os.Getenv(guardconfig.ModeVariable)); err != nil {
+		return config.Config{}, err
 	}
 	limit := setMemoryLimit(table.MemoryLimit)
 	g, err := guard.New(table)
