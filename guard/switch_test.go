@@ -190,16 +190,16 @@ func TestCloseStopsWatching(t *testing.T) {
 // and what a comment is told by a regular expression.
 func FuzzReadSwitchFile(f *testing.F) {
 	for _, text := range []string{
-		"", "off", "\n\n  single\r\n", "# off\nobserve # on", "block#", "#", "enforce off", "\x00off", "off\x00", "\u00a0block\u2028single",
+		"", "off", "\n\n  single\r\n", "# off\nobserve # on", "block#", "#", "#\x17", "enforce off", "\x00off", "off\x00", "\u00a0block\u2028single",
 		"Off", "\xff\xfe", "of\nf", "\ufeffoff",
 		strings.Repeat(" ", switchMaxBytes-1) + "off", strings.Repeat("\n", switchMaxBytes-3) + "off", strings.Repeat("\n", switchMaxBytes-2) + "off",
 		strings.Repeat("#", 2*switchMaxBytes) + "\noff", strings.Repeat("o", 2*switchMaxBytes),
 	} {
 		f.Add([]byte(text))
 	}
-	firstWord := regexp.MustCompile(`\A(?:[\s\v\x{85}\p{Z}]|#[^\n]*)*([^\s\v\x{85}\p{Z}#]+)`)
-	path := filepath.Join(f.TempDir(), "mode")
+	firstWord := regexp.MustCompile(`\A(?:[\s\v\x{85}\p{Z}]|#[^\n]*(?:\n|\z))*([^\s\v\x{85}\p{Z}#]+)`)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "mode") // to replace the file would wait for the disk
 		require.NoError(t, os.WriteFile(path, data, 0o600))
 		mode, err := ReadSwitchFile(path)
 		word := ""

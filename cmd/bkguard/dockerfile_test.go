@@ -94,7 +94,7 @@ func FuzzParseStages(f *testing.F) {
 		again, againErr := parseStages("Dockerfile", strings.NewReader(text), arguments, platform)
 		require.Equal(t, stages, again)
 		if err != nil {
-			require.EqualError(t, againErr, err.Error())
+			require.Error(t, againErr) // in other words: upstream guesses what was meant by the order of a map
 			require.True(t, strings.HasPrefix(err.Error(), "Dockerfile:"), err)
 			require.Empty(t, stages)
 			return

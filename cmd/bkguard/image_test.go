@@ -47,10 +47,10 @@ func FuzzLayout(f *testing.F) {
 	} {
 		f.Add(s[0], s[1], s[2], s[3])
 	}
-	dir := f.TempDir()
-	blobs := filepath.Join(dir, "blobs", "sha256")
-	require.NoError(f, os.MkdirAll(blobs, 0o700))
 	f.Fuzz(func(t *testing.T, index, a, b, c string) {
+		dir := t.TempDir() // to replace files would wait for the disk
+		blobs := filepath.Join(dir, "blobs", "sha256")
+		require.NoError(t, os.MkdirAll(blobs, 0o700))
 		for path, text := range map[string]string{
 			filepath.Join(dir, "oci-layout"): `{"imageLayoutVersion": "1.0.0"}`,
 			filepath.Join(dir, "index.json"): index,
