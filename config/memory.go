@@ -31,11 +31,15 @@ func ParseMemory(s string) (Memory, error) {
 		return Memory{Percent: p}, nil
 	}
 	n, err := units.RAMInBytes(s)
-	if err != nil || n <= 0 {
+	// What does not fit is the lowest number on one machine, the highest on another.
+	if err != nil || n <= 0 || n == math.MaxInt64 {
 		return Memory{}, fmt.Errorf("%q is neither a size above zero such as \"512MB\" nor a percentage such as \"5%%\"", s)
 	}
 	return Memory{Bytes: n}, nil
 }
+
+// sizeUnits are those that ParseMemory reads.
+var sizeUnits = []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
 
 // Of returns the amount in bytes, given the memory limit in bytes that a
 // percentage refers to. Off is 0.
@@ -58,6 +62,6 @@ func (m Memory) String() string {
 	case m.Percent > 0:
 		return strconv.FormatFloat(m.Percent, 'f', -1, 64) + "%"
 	default:
-		return units.BytesSize(float64(m.Bytes))
+		return units.CustomSize("%.4g%s", float64(m.Bytes), 1024, sizeUnits)
 	}
 }
