@@ -43,6 +43,22 @@ bench: $(PARTS) runc ## measure the guard beside upstream
 	go test -run '^$$' -bench . -benchmem ./guard
 	go test -run '^$$' -bench . -benchtime 5x -timeout 30m ./test
 
+FUZZTIME ?= 10m
+
+# Each target that go test finds, until one has a finding. Inputs are not made
+# smaller: for a large one that takes a minute, in which nothing new is tried.
+.PHONY: fuzz
+fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default; stops with the finding
+	@set -e; for module in '. ./...' 'daemon ./seam/... ./weave/...'; do \
+		set -- $$module; cd $(CURDIR)/$$1; shift; \
+		found=$$(go test -list '^Fuzz' "$$@"); \
+		echo "$$found" | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { print $$2 names; names = "" }' | \
+		while read package targets; do for target in $$targets; do \
+			echo "fuzzing $$target of $$package for $(FUZZTIME)"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
+		done; done; \
+	done
+
 .PHONY: lint
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...

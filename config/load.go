@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/util/suggest"
@@ -19,7 +21,8 @@ type Error struct {
 	File string
 	// Line counts from 1; it is 0 when the fault is not in one line.
 	Line int
-	// Key is the full key, such as "guard.maxRemotes"; it may be empty.
+	// Key is the full key, such as "guard.maxRemotes", with quotes where TOML
+	// needs them; it may be empty.
 	Key string
 	// Err is what is wrong and what is allowed.
 	Err error
@@ -106,9 +109,9 @@ func decode(file string, data []byte) (table, error) {
 func decodeError(file string, err error) error {
 	if strict := new(toml.StrictMissingError); errors.As(err, &strict) {
 		for i := range strict.Errors {
-			if key := strict.Errors[i].Key(); len(key) > 0 && key[0] == "guard" {
+			if key := strict.Errors[i].Key(); len(key) > 0 && strings.EqualFold(key[0], "guard") {
 				line, _ := strict.Errors[i].Position()
-				return &Error{File: file, Line: line, Key: strings.Join(key, "."), Err: unknownKey(key)}
+				return &Error{File: file, Line: line, Key: fullKey(key), Err: unknownKey(key)}
 			}
 		}
 		return nil
@@ -118,7 +121,7 @@ func decodeError(file string, err error) error {
 		return &Error{
 			File: file,
 			Line: line,
-			Key:  strings.Join(decode.Key(), "."),
+			Key:  fullKey(decode.Key()),
 			Err:  errors.New(strings.TrimPrefix(decode.Error(), "toml: ")),
 		}
 	}
@@ -128,9 +131,23 @@ func decodeError(file string, err error) error {
 	return nil
 }
 
+// fullKey is a key as it is written in one piece.
+func fullKey(key []string) string {
+	words := make([]string, len(key))
+	for i, word := range key {
+		if words[i] = word; !bareKey.MatchString(word) {
+			words[i] = strconv.Quote(word)
+		}
+	}
+	return strings.Join(words, ".")
+}
+
+// bareKey is what TOML takes for a key without quotes.
+var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 func unknownKey(key toml.Key) error {
 	allowed := tableKeys
-	if len(key) > 2 && key[1] == "exporter" {
+	if len(key) > 2 && strings.EqualFold(key[1], "exporter") {
 		allowed = exporterKeys
 	}
 	return notAllowed("unknown key", key[len(key)-1], allowed)

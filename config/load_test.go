@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -114,13 +116,88 @@ func TestUnreadableFileIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, path+": cannot read the configuration: too many levels of symbolic links")
 }
 
+// FuzzParse holds what everybody relies on: a fault can be found by its line and
+// key, and a table without a fault has values that make sense.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("[guard]\nmaxRemotes = 1\n"))
-	f.Add([]byte("guard.exporter.s3 = { mode = \"off\" }\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := Parse("f", data); err != nil {
+	example, err := os.ReadFile("buildkitd.example.toml")
+	require.NoError(f, err)
+	f.Add(string(example))
+	for _, text := range []string{
+		"[guard]\nmaxRemotes = 1\n",
+		"[guard]\nmaxRemotes = 1048577\n",
+		"[guard]\nmaxMemory = \"1.5GB\"\nmemoryLimit = \"off\"\nprefer = \"smallest\"\nswitchFile = '/x'\n",
+		"[guard]\nmaxMemory = \"0.1%\"\nmemoryLimit = \"101%\"\n",
+		"guard.exporter.s3 = { mode = \"off\" }\n",
+		"guard = { exporter = { inline = { mode = \"block\", prefer = \"main\" } } }\n",
+		"[guard.exporter.nobody]\n",
+		"[guard.exporter.s3]\nmode = \"\"\n[guard]\nmode = \"single\"\n",
+		"[guard]\nmods = 1\n",
+		"[guard]\n\"a\\nb\" = 1\n",
+		"[guard.exporter.\"a\\nb\"]\n",
+		"[Guard]\nmods = 1\n",
+		"[GUARD]\nMaxRemotes = 0\n",
+		"[[guard]]\n",
+		"guard = [1]\n",
+		"[guard\n",
+		"[worker.oci]\nenabled = 1\n[guard]\r\nmode = 'off' # comment\r\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Parse("f.toml", []byte(text))
+		settings, settingsErr := Settings("f.toml", []byte(text))
+		require.Equal(t, err, settingsErr)
+		lines := strings.Count(text, "\n") + 1
+		if err != nil {
 			var fault *Error
 			require.ErrorAs(t, err, &fault)
+			require.True(t, strings.HasPrefix(err.Error(), "f.toml:"), err)
+			require.NotContains(t, err.Error(), "\n")
+			require.Positive(t, fault.Line, err)
+			require.LessOrEqual(t, fault.Line, lines, err)
+			return
 		}
+
+		require.Contains(t, Modes(), c.Mode)
+		require.Contains(t, Preferences(), c.Prefer)
+		require.Positive(t, c.MaxRemotes)
+		require.LessOrEqual(t, c.MaxRemotes, MaxRemotesLimit)
+		require.False(t, c.MaxMemory.Off, "there is no word for it")
+		require.Empty(t, c.Override, "it has no key")
+		for _, m := range []Memory{c.MaxMemory, c.MemoryLimit} {
+			require.LessOrEqual(t, m.Percent, 100.0)
+			kinds := 0
+			for _, is := range []bool{m.Off, m.Percent > 0, m.Bytes > 0} {
+				if is {
+					kinds++
+				}
+			}
+			require.Equal(t, 1, kinds, "%+v", m)
+		}
+		want := map[string]string{
+			"guard.mode": string(c.Mode), "guard.maxRemotes": strconv.Itoa(c.MaxRemotes), "guard.maxMemory": c.MaxMemory.String(),
+			"guard.memoryLimit": c.MemoryLimit.String(), "guard.switchFile": c.SwitchFile, "guard.prefer": string(c.Prefer),
+		}
+		for name, e := range c.Exporters {
+			require.Contains(t, ExporterTypes(), name)
+			if e.Mode != "" {
+				require.Contains(t, Modes(), e.Mode)
+				want["guard.exporter."+name+".mode"] = string(e.Mode)
+			}
+			if e.Prefer != "" {
+				require.Contains(t, Preferences(), e.Prefer)
+				want["guard.exporter."+name+".prefer"] = string(e.Prefer)
+			}
+		}
+		got := make(map[string]string)
+		for _, s := range settings {
+			got[s.Key] = s.Value
+			require.LessOrEqual(t, s.Line, lines, s.Key)
+			if s.Line == 0 {
+				require.NotContains(t, s.Key, "exporter", "these are there if they are written")
+			}
+		}
+		require.Len(t, settings, len(want))
+		require.Equal(t, want, got)
 	})
 }

@@ -46,7 +46,7 @@ func (p *parser) config(t table) Config {
 
 func (p *parser) fail(err error, key ...string) {
 	if p.err == nil {
-		p.err = &Error{File: p.file, Line: lineOf(p.data, key), Key: strings.Join(key, "."), Err: err}
+		p.err = &Error{File: p.file, Line: lineOf(p.data, key), Key: fullKey(key), Err: err}
 	}
 }
 
@@ -104,7 +104,8 @@ func (p *parser) memory(value *string, off bool, key ...string) Memory {
 }
 
 // lineOf returns the line on which a key is written, or that of the table that
-// ought to hold it; 0 when neither is found.
+// ought to hold it; 0 when neither is found. Case does not matter, as it does
+// not to the decoder.
 func lineOf(data []byte, key []string) int {
 	var (
 		parser unstable.Parser
@@ -125,10 +126,10 @@ func lineOf(data []byte, key []string) int {
 		} else {
 			path = slices.Concat(table, path)
 		}
-		if slices.Equal(path, key) {
+		if slices.EqualFunc(path, key, strings.EqualFold) {
 			return at
 		}
-		if len(path) < len(key) && slices.Equal(path, key[:len(path)]) {
+		if len(path) < len(key) && slices.EqualFunc(path, key[:len(path)], strings.EqualFold) {
 			line = at // an inline table, or the header of the key's table
 		}
 	}

@@ -1,11 +1,16 @@
 package guard
 
 import (
+	"bufio"
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -179,4 +184,43 @@ func TestCloseStopsWatching(t *testing.T) {
 	mode, _ := g.Mode("registry")
 	assert.Equal(t, config.ModeSingle, mode)
 	require.NoError(t, newTestGuard(t, config.Config{}).Close())
+}
+
+// FuzzReadSwitchFile reads what anybody may have written there. What is a word
+// and what a comment is told by a regular expression.
+func FuzzReadSwitchFile(f *testing.F) {
+	for _, text := range []string{
+		"", "off", "\n\n  single\r\n", "# off\nobserve # on", "block#", "#", "enforce off", "\x00off", "off\x00", "\u00a0block\u2028single",
+		"Off", "\xff\xfe", "of\nf", "\ufeffoff",
+		strings.Repeat(" ", switchMaxBytes-1) + "off", strings.Repeat("\n", switchMaxBytes-3) + "off", strings.Repeat("\n", switchMaxBytes-2) + "off",
+		strings.Repeat("#", 2*switchMaxBytes) + "\noff", strings.Repeat("o", 2*switchMaxBytes),
+	} {
+		f.Add([]byte(text))
+	}
+	firstWord := regexp.MustCompile(`\A(?:[\s\v\x{85}\p{Z}]|#[^\n]*)*([^\s\v\x{85}\p{Z}#]+)`)
+	path := filepath.Join(f.TempDir(), "mode")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		mode, err := ReadSwitchFile(path)
+		word := ""
+		if found := firstWord.FindSubmatch(data[:min(len(data), switchMaxBytes)]); found != nil {
+			word = string(found[1])
+		}
+		if errors.Is(err, bufio.ErrTooLong) {
+			require.Equal(t, -1, bytes.IndexByte(data[:switchMaxBytes], '\n'))
+			return
+		}
+		if err != nil {
+			require.Empty(t, mode)
+			require.ErrorContains(t, err, path)
+			require.Less(t, len(err.Error()), 400)
+			require.False(t, strings.ContainsFunc(err.Error(), unicode.IsControl), "%q", err)
+			require.NotContains(t, config.Modes(), config.Mode(word))
+			return
+		}
+		require.Equal(t, word, string(mode))
+		if mode != "" {
+			require.Contains(t, config.Modes(), mode)
+		}
+	})
 }

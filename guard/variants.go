@@ -43,17 +43,17 @@ func walkChain(chain []ocispecs.Descriptor, walk func(own ocispecs.Descriptor) (
 		if err != nil && firstErr == nil {
 			firstErr = fmt.Errorf("find the variants of %s: %w", own.Digest, err)
 		}
-		if blobs != nil && layers == nil {
-			layers = make(variants, len(chain))
-			for j := range i {
-				layers[j] = chain[j : j+1 : j+1]
-			}
+		if blobs == nil {
+			continue
 		}
-		switch {
-		case blobs != nil:
-			layers[i] = blobs
-		case layers != nil:
-			layers[i] = chain[i : i+1 : i+1]
+		if layers == nil {
+			layers = make(variants, len(chain))
+		}
+		layers[i] = blobs
+	}
+	for i := range layers {
+		if layers[i] == nil {
+			layers[i] = []ocispecs.Descriptor{chain[i]}
 		}
 	}
 	return layers, firstErr

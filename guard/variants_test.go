@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -148,43 +148,85 @@ func TestWalkAsksOnceForEachBlob(t *testing.T) {
 	}
 }
 
-func TestWalkFindsWhatCanBeReached(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
-		const blobs = 12
-		store := &infos{}
-		links := make([][]string, blobs)
+// FuzzWalkBlob walks any graph of 16 blobs. Each two bytes are one fact: the
+// first has a blob in each half, a link from one to the other; the second says
+// what is the matter with the blob that is linked.
+func FuzzWalkBlob(f *testing.F) {
+	f.Add([]byte{0x00, 0})
+	f.Add([]byte{0x01, 0, 0x12, 0, 0x20, 0})
+	f.Add([]byte{0x01, 0, 0x02, 0, 0x13, 0, 0x23, 0})
+	f.Add([]byte{0x0f, 'g', 0x01, 0, 0x12, 'u', 0x23, 0})
+	f.Add([]byte{0x01, 'b', 0x02, 0, 0x24, 0})
+	f.Add([]byte{0x01, 0, 0x10, 'g'})
+	f.Add([]byte{0x01, 0, 0x10, 'u'})
+	f.Fuzz(func(t *testing.T, facts []byte) {
+		const blobs = 16
+		var (
+			store       = &infos{}
+			linked      [blobs][blobs]bool
+			gone, typed [blobs]bool
+		)
+		name := func(n int) string { return fmt.Sprint("blob ", n) }
 		for n := range blobs {
-			for range random.IntN(4) {
-				links[n] = append(links[n], fmt.Sprint(random.IntN(blobs)))
-			}
-			store.add(fmt.Sprint(n), links[n]...)
+			store.add(name(n))
+			typed[n] = true
 		}
-		reached := map[string]bool{"0": true}
-		for range blobs { // no path is longer
-			for n := range blobs {
-				for _, l := range links[n] {
-					reached[l] = reached[l] || reached[fmt.Sprint(n)]
+		for ; len(facts) > 1; facts = facts[2:] {
+			from, to := int(facts[0]>>4), int(facts[0]&0xf)
+			value := blobDigest(name(to)).String()
+			switch facts[1] {
+			case 'g':
+				gone[to] = true
+			case 'u':
+				typed[to] = false
+			case 'b':
+				value = value[:len(value)-1] // no digest
+			}
+			label := fmt.Sprint(variantLabelPrefix, to)
+			store.blobs[blobDigest(name(from))].Labels[label] = value
+			linked[from][to] = facts[1] != 'b'
+		}
+		for n := range blobs {
+			if !typed[n] {
+				delete(store.blobs[blobDigest(name(n))].Labels, mediaTypeLabel)
+			}
+			if gone[n] {
+				delete(store.blobs, blobDigest(name(n)))
+				linked[n] = [blobs]bool{}
+			}
+		}
+
+		// The transitive closure, by Warshall.
+		reaches := linked
+		for via := range blobs {
+			for from := range blobs {
+				for to := range blobs {
+					reaches[from][to] = reaches[from][to] || reaches[from][via] && reaches[via][to]
 				}
 			}
 		}
-		want := map[digest.Digest]bool{}
-		for name, ok := range reached {
-			if ok {
-				want[blobDigest(name)] = true
+		want, asked := []digest.Digest{}, 1
+		for n := 1; n < blobs; n++ {
+			if !reaches[0][n] {
+				continue
+			}
+			asked++
+			if !gone[n] && typed[n] {
+				want = append(want, blobDigest(name(n)))
 			}
 		}
-		found, err := walkBlob(t.Context(), store, own("0"))
+		slices.Sort(want)
+
+		found, err := walkBlob(t.Context(), store, own(name(0)))
 		require.NoError(t, err)
-		if len(want) == 1 {
+		require.Equal(t, asked, store.asked, "one question for each blob")
+		if len(want) == 0 {
 			require.Nil(t, found)
-			continue
+			return
 		}
-		require.Len(t, found, len(want))
-		for _, dgst := range digests(found) {
-			require.True(t, want[dgst])
-		}
-	}
+		require.Equal(t, own(name(0)), found[0])
+		require.Equal(t, want, digests(found[1:]))
+	})
 }
 
 // failingStore is a store that breaks down at one blob.

@@ -73,3 +73,38 @@ func TestFaultyDockerfilesAreRefused(t *testing.T) {
 		assert.ErrorContains(t, err, "Dockerfile:", text)
 	}
 }
+
+// FuzzParseStages reads any Dockerfile, for a platform and with one argument.
+func FuzzParseStages(f *testing.F) {
+	for _, text := range []string{
+		"FROM a\nRUN a\nCOPY a b\n",
+		"ARG X=1\nFROM ${X:-a} AS one\nFROM --platform=$BUILDPLATFORM one\nWORKDIR /a\n",
+		"# escape=`\nFROM `\n  a\nADD a b\n",
+		"# syntax=a\nFROM a\nRUN <<EOF\nb\nEOF\n",
+		"FROM scratch AS 0\nFROM 0 AS 1\nFROM 1\nCOPY --from=0 a b\n",
+		"FROM $TARGETOS-$TARGETARCH$TARGETVARIANT\nONBUILD RUN a\n",
+		"FROM ${X:?missing}\n", "FROM ${", "FROM a AS a\nFROM a AS a\nFROM A\n", "ARG A=$A$X\nFROM $A\n",
+	} {
+		f.Add(text, "linux/arm/v7", "x")
+		f.Add(text, "", "")
+	}
+	f.Fuzz(func(t *testing.T, text, platform, argument string) {
+		arguments := map[string]string{"X": argument}
+		stages, err := parseStages("Dockerfile", strings.NewReader(text), arguments, platform)
+		again, againErr := parseStages("Dockerfile", strings.NewReader(text), arguments, platform)
+		require.Equal(t, stages, again)
+		if err != nil {
+			require.EqualError(t, againErr, err.Error())
+			require.True(t, strings.HasPrefix(err.Error(), "Dockerfile:"), err)
+			require.Empty(t, stages)
+			return
+		}
+		require.NotEmpty(t, stages)
+		lines := strings.Count(text, "\n") + 1
+		for _, s := range stages {
+			require.NotEmpty(t, s.base)
+			require.NotEmpty(t, s.name)
+			require.LessOrEqual(t, s.steps, lines, "an instruction takes a line")
+		}
+	})
+}

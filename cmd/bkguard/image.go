@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -131,8 +132,9 @@ func (s *imageSource) parse(imageName string) (name.Reference, error) {
 	return name.ParseReference(imageName)
 }
 
-// fromIndex returns the images of an index and of those in it.
-func fromIndex(imageName string, index v1.ImageIndex) ([]image, error) {
+// fromIndex returns the images of an index and of those in it; around are the
+// digests of the indexes that it is in.
+func fromIndex(imageName string, index v1.ImageIndex, around ...v1.Hash) ([]image, error) {
 	manifest, err := index.IndexManifest()
 	if err != nil {
 		return nil, err
@@ -148,11 +150,15 @@ func fromIndex(imageName string, index v1.ImageIndex) ([]image, error) {
 		case attestation:
 			continue
 		case desc.MediaType.IsIndex():
+			// Nobody has checked the digests of a layout.
+			if slices.Contains(around, desc.Digest) {
+				return nil, fmt.Errorf("index %s is inside itself", desc.Digest)
+			}
 			inner, err := index.ImageIndex(desc.Digest)
 			if err != nil {
 				return nil, err
 			}
-			if images, err = fromIndex(child, inner); err != nil {
+			if images, err = fromIndex(child, inner, slices.Concat(around, []v1.Hash{desc.Digest})...); err != nil {
 				return nil, err
 			}
 		case desc.MediaType.IsImage():
@@ -170,7 +176,7 @@ func fromIndex(imageName string, index v1.ImageIndex) ([]image, error) {
 }
 
 // fromImage returns an image, or nothing if the manifest is of something else.
-// Without a platform, that of its configuration counts.
+// Without a platform, that of its configuration counts, which may have none.
 func fromImage(imageName string, img v1.Image, platform *v1.Platform) ([]image, error) {
 	manifest, err := img.Manifest()
 	if err != nil {
@@ -186,7 +192,10 @@ func fromImage(imageName string, img v1.Image, platform *v1.Platform) ([]image, 
 		}
 		platform = file.Platform()
 	}
-	i := image{name: imageName, platform: platform.String()}
+	i := image{name: imageName}
+	if platform != nil {
+		i.platform = platform.String()
+	}
 	for _, layer := range manifest.Layers {
 		i.mediaTypes = append(i.mediaTypes, string(layer.MediaType))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -80,9 +81,10 @@ func weave(name string, source []byte) (woven []byte, changes []string, err erro
 	return apply(source, edits), changes, nil
 }
 
-// apply makes the edits, which do not overlap.
+// apply makes the edits, which do not overlap. One that only inserts comes
+// before one that replaces what follows: an argument may be a call to replace.
 func apply(source []byte, edits []edit) []byte {
-	slices.SortFunc(edits, func(a, b edit) int { return a.start - b.start })
+	slices.SortFunc(edits, func(a, b edit) int { return cmp.Or(a.start-b.start, a.end-b.end) })
 	var (
 		out  strings.Builder
 		done int

@@ -2,8 +2,13 @@ package main
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -60,6 +65,105 @@ func TestWeaveRefusesAnotherMain(t *testing.T) {
 		_, _, err := weave("main.go", []byte(source))
 		assert.ErrorContains(t, err, name)
 	}
+}
+
+// fragments are what FuzzWeave makes a main.go of, in one function after another.
+var fragments = []string{
+	`cfg, err := config.LoadFile(c.String("config"))`,
+	`config.LoadFile(c.String("config"))`,
+	`config.LoadFile(defaultConfigPath())`,
+	`config.LoadFile(c.String("config"), true)`,
+	`config . LoadFile( c.String("config") )`,
+	"if err = wc.Add(w); err != nil {\n\treturn err\n}",
+	`wc.Add(w...)`,
+	`wc.Add(func() worker.Worker { return w }())`,
+	"wc.Add(`a\r\nb`)",
+	`(wc.Add)(w)`,
+	"wc.\n\tAdd(w)",
+	`defer wc.Add(w) // wc.Add(w)`,
+	`wc.Add()`,
+	`wc.Add(config.LoadFile(c.String("config")))`,
+	`wc.Add(wc.Add(w))`,
+	"return control.NewController(control.Opt{\n\tWorkers: wc, // a comment\n})",
+	"control.NewController(\n\topt, /* the options */\n)",
+	`control.NewController(wc.Add(w))`,
+	`go control.NewController(control.NewController(opt))`,
+	"//line other.go:7",
+	"/* control.NewController(opt)\r\n*/",
+	"_ = \"wc.Add(w)\"",
+	"}\n\nfunc _() {",
+}
+
+// FuzzWeave opens the seams of any main.go: of a text, of fragments in its only
+// function, or of both. What has been opened can be closed again by what the
+// parser finds, and is then the same to the byte.
+func FuzzWeave(f *testing.F) {
+	upstream, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/moby/buildkit/cmd/buildkitd").Output()
+	require.NoError(f, err)
+	source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(upstream)), "main.go"))
+	require.NoError(f, err)
+	f.Add(string(source), []byte{})
+	f.Add(upstreamMain, []byte{})
+	f.Add(strings.ReplaceAll(upstreamMain, "\n", "\r\n"), []byte{})
+	f.Add("\ufeff"+upstreamMain, []byte{})
+	f.Add("package main", []byte{0, 5, 15})
+	f.Add("// Package main.\npackage /* main */ main // main\n", []byte{2, 11, 22, 19, 16, 0})
+	f.Add("package main; import \"fmt\"\n", []byte{13, 16})
+	f.Add("package main", []byte{18, 0, 8})
+	f.Add("package main", []byte{17, 1})
+	f.Add("package main", []byte{20, 4, 8, 15})
+	f.Fuzz(func(t *testing.T, text string, statements []byte) {
+		source := text
+		if len(statements) > 0 {
+			source += "\n\nfunc main() {\n"
+			for _, n := range statements {
+				source += fragments[int(n)%len(fragments)] + "\n"
+			}
+			source += "}\n"
+		}
+		if strings.Contains(source, "seam") {
+			return // would be taken for ours below
+		}
+		woven, changes, err := weave("upstream/main.go", []byte(source))
+		if err != nil {
+			require.Empty(t, woven)
+			if !strings.Contains(err.Error(), "parse upstream's main: upstream/main.go:") {
+				require.Regexp(t, `^upstream/main\.go: (config\.LoadFile\(c\.String\("config"\)\)|wc\.Add\(\)|control\.NewController\(\)) is called \d+ times, not once`, err)
+			}
+			return
+		}
+		require.Len(t, changes, len(seams))
+		require.Equal(t, source, closed(t, string(woven)))
+	})
+}
+
+// closed takes the seams out of a woven main.go.
+func closed(t *testing.T, woven string) string {
+	t.Helper()
+	imported := "\n\nimport seam " + strconv.Quote(seamImport)
+	require.Equal(t, 1, strings.Count(woven, imported))
+	for _, s := range seams {
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, "", woven, parser.SkipObjectResolution)
+		require.NoError(t, err, "%s", woven)
+		offset := func(p token.Pos) int { return files.PositionFor(p, false).Offset }
+		var found []*ast.CallExpr
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && woven[offset(call.Fun.Pos()):offset(call.Fun.End())] == s.replace+s.wrap {
+				found = append(found, call)
+			}
+			return true
+		})
+		require.Len(t, found, 1, "%s in %s", s.replace+s.wrap, woven)
+		function, end := offset(found[0].Fun.Pos()), offset(found[0].Fun.End())
+		opening, closing := offset(found[0].Lparen), offset(found[0].Rparen)
+		if s.replace != "" {
+			woven = woven[:function] + s.call + woven[end:]
+		} else {
+			woven = woven[:function] + woven[opening+1:closing] + woven[closing+1:]
+		}
+	}
+	return strings.Replace(woven, imported, "", 1)
 }
 
 func TestRunWritesAnOverlay(t *testing.T) {

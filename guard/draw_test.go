@@ -1,0 +1,214 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/labels"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// drawnLayers is how many layers there are to make chains of.
+const drawnLayers = 6
+
+// drawnStore is a real content store with a blob of every layer in every
+// compression. Labels are not those of the store but drawn, and blobs may be
+// gone.
+type drawnStore struct {
+	content.Store
+	// blobs has the descriptor of each layer in each compression.
+	blobs  [drawnLayers]map[compression.Type]ocispecs.Descriptor
+	labels map[digest.Digest]map[string]string
+	gone   map[digest.Digest]bool
+}
+
+func newDrawnStore(tb testing.TB) (*drawnStore, context.Context) {
+	tb.Helper()
+	c := newTestCache(tb)
+	s := &drawnStore{Store: c.store}
+	for n := range s.blobs {
+		s.blobs[n] = make(map[compression.Type]ocispecs.Descriptor)
+		for _, comp := range allCompressions {
+			desc, data := layer(tb, n, comp)
+			require.NoError(tb, content.WriteBlob(c.ctx, s, desc.Digest.String(), bytes.NewReader(data), desc))
+			if comp == compression.EStargz {
+				r, err := comp.Decompress(c.ctx, s, desc)
+				require.NoError(tb, err)
+				uncompressed, err := digest.FromReader(r)
+				require.NoError(tb, err)
+				require.NoError(tb, r.Close())
+				desc.Annotations[labels.LabelUncompressed] = uncompressed.String()
+			}
+			s.blobs[n][comp] = desc
+		}
+	}
+	return s, c.ctx
+}
+
+func (s *drawnStore) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	if s.gone[dgst] {
+		return content.Info{}, cerrdefs.ErrNotFound
+	}
+	info, err := s.Store.Info(ctx, dgst)
+	info.Labels = maps.Clone(s.labels[dgst])
+	return info, err
+}
+
+// drawnLayer is one layer of a chain.
+type drawnLayer struct {
+	number int
+	// have are the compressions that it exists in, its own first.
+	have []compression.Type
+}
+
+// drawnChain is a chain of layers, bottom layer first. A layer may be there
+// twice, with other blobs.
+type drawnChain []drawnLayer
+
+func drawChain(t *rapid.T) drawnChain {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) drawnLayer {
+		have := rapid.Permutation(allCompressions).Draw(t, "compressions")
+		return drawnLayer{
+			number: rapid.IntRange(0, drawnLayers-1).Draw(t, "number"),
+			have:   have[:rapid.IntRange(1, len(have)).Draw(t, "exists in")],
+		}
+	}), 1, 5).Draw(t, "chain")
+}
+
+// own are the descriptors of the layers' own blobs. When a layer was made
+// differs from ref to ref.
+func (s *drawnStore) own(t *rapid.T, chain drawnChain) []ocispecs.Descriptor {
+	descs := make([]ocispecs.Descriptor, len(chain))
+	for i, l := range chain {
+		descs[i] = s.blobs[l.number][l.have[0]]
+		descs[i].Annotations = maps.Clone(descs[i].Annotations)
+		descs[i].Annotations[createdAtAnnotation] = fmt.Sprintf("2026-01-02T03:04:%02dZ", rapid.IntRange(0, 59).Draw(t, "created"))
+	}
+	return descs
+}
+
+// link draws the labels that tie the blobs of each layer of the chains together,
+// in both directions as upstream does (cache/refs.go, linkBlob). Blobs of
+// a layer that is in the chains twice are tied together by either.
+func (s *drawnStore) link(t *rapid.T, chains ...drawnChain) {
+	s.labels = make(map[digest.Digest]map[string]string)
+	s.gone = make(map[digest.Digest]bool)
+	for _, l := range slices.Concat(chains...) {
+		for i, comp := range l.have {
+			desc := s.blobs[l.number][comp]
+			s.describe(desc)
+			if i == 0 {
+				continue
+			}
+			from := s.blobs[l.number][l.have[rapid.IntRange(0, i-1).Draw(t, "linked from")]]
+			s.labels[from.Digest][variantLabelPrefix+desc.Digest.String()] = desc.Digest.String()
+			s.labels[desc.Digest][variantLabelPrefix+from.Digest.String()] = from.Digest.String()
+		}
+	}
+}
+
+// describe labels a blob with its descriptor.
+func (s *drawnStore) describe(desc ocispecs.Descriptor) {
+	if s.labels[desc.Digest] != nil {
+		return
+	}
+	s.labels[desc.Digest] = map[string]string{mediaTypeLabel: desc.MediaType}
+	for key, value := range desc.Annotations {
+		s.labels[desc.Digest][annotationLabelPrefix+key] = value
+	}
+}
+
+// damage draws links from any blob to any of another layer, which nobody has
+// linked back.
+func (s *drawnStore) damage(t *rapid.T) {
+	for range rapid.IntRange(1, 10).Draw(t, "damaged links") {
+		numbers := rapid.Permutation([]int{0, 1, 2, 3, 4, 5}).Draw(t, "layers")
+		from := s.blobs[numbers[0]][rapid.SampledFrom(allCompressions).Draw(t, "from")]
+		to := s.blobs[numbers[1]][rapid.SampledFrom(allCompressions).Draw(t, "to")]
+		s.describe(from)
+		s.describe(to)
+		if s.labels[to.Digest][variantLabelPrefix+from.Digest.String()] == "" {
+			s.labels[from.Digest][variantLabelPrefix+to.Digest.String()] = to.Digest.String()
+		}
+	}
+}
+
+// reached are the blobs of a layer that can be found from its own one, which
+// comes first, the others by digest: what two layers of the chains have linked
+// is found by both.
+func (s *drawnStore) reached(l drawnLayer) []ocispecs.Descriptor {
+	own := s.blobs[l.number][l.have[0]]
+	in := map[digest.Digest]bool{own.Digest: true}
+	for range allCompressions { // no path is longer
+		for dgst := range maps.Clone(in) {
+			for label, value := range s.labels[dgst] {
+				if len(label) > len(variantLabelPrefix) && label[:len(variantLabelPrefix)] == variantLabelPrefix {
+					in[digest.Digest(value)] = true
+				}
+			}
+		}
+	}
+	var others []ocispecs.Descriptor
+	for _, desc := range s.blobs[l.number] {
+		if in[desc.Digest] && desc.Digest != own.Digest {
+			others = append(others, desc)
+		}
+	}
+	slices.SortFunc(others, func(a, b ocispecs.Descriptor) int { return bytes.Compare([]byte(a.Digest), []byte(b.Digest)) })
+	return append([]ocispecs.Descriptor{own}, others...)
+}
+
+// compressionOf is the compression that a blob was made in.
+func (s *drawnStore) compressionOf(dgst digest.Digest) compression.Type {
+	for _, blobs := range s.blobs {
+		for comp, desc := range blobs {
+			if desc.Digest == dgst {
+				return comp
+			}
+		}
+	}
+	return nil
+}
+
+// record is the main remote of a record on a chain, with the variants that were
+// walked for an export, and these: own blobs only where there are no others.
+func (s *drawnStore) record(ctx context.Context, t *rapid.T, e *export, chain drawnChain) (*solver.Remote, variants) {
+	main := &solver.Remote{Descriptors: s.own(t, chain), Provider: s}
+	v, err := e.walk(ctx, s, main.Descriptors)
+	require.NoError(t, err)
+	p := newProvider(main, s, v)
+	p.request(ctx, s, compression.Gzip, len(chain))
+	if v == nil {
+		for _, own := range main.Descriptors {
+			v = append(v, []ocispecs.Descriptor{own})
+		}
+	}
+	return &solver.Remote{Descriptors: main.Descriptors, Provider: p}, v
+}
+
+// drawRecords draws chains that share layers, and a record on each.
+func (s *drawnStore) drawRecords(ctx context.Context, t *rapid.T) ([]*solver.Remote, []variants) {
+	chains := rapid.SliceOfN(rapid.Custom(drawChain), 1, 4).Draw(t, "chains")
+	s.link(t, chains...)
+	e := newExport("registry", "")
+	var (
+		records []*solver.Remote
+		found   []variants
+	)
+	for _, chain := range chains {
+		main, v := s.record(ctx, t, e, chain)
+		records, found = append(records, main), append(found, v)
+	}
+	return records, found
+}

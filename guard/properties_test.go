@@ -1,0 +1,497 @@
+package guard
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/moby/buildkit/cache"
+	cacheconfig "github.com/moby/buildkit/cache/config"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// combination is number n of the combinations of a chain's blobs: n in a
+// notation with a digit for each layer, the highest for the bottom layer.
+func combination(layers [][]ocispecs.Descriptor, n int) []digest.Digest {
+	chain := make([]digest.Digest, len(layers))
+	for i := len(layers) - 1; i >= 0; i-- {
+		chain[i] = layers[i][n%len(layers[i])].Digest
+		n /= len(layers[i])
+	}
+	return chain
+}
+
+// combinations is how many there are.
+func combinations(layers [][]ocispecs.Descriptor) int {
+	n := 1
+	for _, blobs := range layers {
+		n *= len(blobs)
+	}
+	return n
+}
+
+func TestVariantsAreWhatIsLinked(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chain := drawChain(t)
+		store.link(t, chain)
+		main, v := store.record(ctx, t, nil, chain)
+		require.Len(t, v, len(chain))
+		for i, l := range chain {
+			want := store.reached(l)
+			want[0] = main.Descriptors[i]
+			require.Equal(t, want, v[i])
+		}
+		require.Equal(t, main.Descriptors, v.main())
+	})
+}
+
+// TestDamagedLinksMixNoLayers has links from layer to layer.
+func TestDamagedLinksMixNoLayers(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chain := drawChain(t)
+		store.link(t, chain)
+		want := make([][]digest.Digest, len(chain))
+		for i, l := range chain {
+			want[i] = digests(store.reached(l))
+		}
+		store.damage(t)
+		_, v := store.record(ctx, t, nil, chain)
+		for i := range chain {
+			require.Equal(t, want[i], digests(v[i]), "all blobs of the layer and no others")
+		}
+	})
+}
+
+func TestProductIsThatOfTheModel(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chain := drawChain(t)
+		store.link(t, chain)
+		main, v := store.record(ctx, t, nil, chain)
+		top := len(v) - 1
+		topmost := rapid.SampledFrom(v[top]).Draw(t, "topmost")
+
+		layers := append(slices.Clone(v[:top]), []ocispecs.Descriptor{topmost})
+		got := [][]digest.Digest{}
+		for _, r := range product(v, topmost, main.Provider) {
+			require.Equal(t, main.Provider, r.Provider)
+			got = append(got, digests(r.Descriptors))
+			for i, desc := range r.Descriptors {
+				require.Contains(t, v[i], desc, "media type, size and annotations are those of the blob")
+			}
+		}
+		want := [][]digest.Digest{}
+		for n := range combinations(layers) {
+			if c := combination(layers, n); !slices.Equal(c, digests(main.Descriptors)) {
+				want = append(want, c)
+			}
+		}
+		require.Equal(t, want, got)
+
+		e := NewEstimate(v.counts())
+		require.Equal(t, uint64(combinations(layers)), e.Remotes)
+	})
+}
+
+func TestSingleChainIsOneOfTheLayers(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chain := drawChain(t)
+		store.link(t, chain)
+		_, v := store.record(ctx, t, nil, chain)
+		comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
+		got := single(ctx, store, v, comp)
+		require.Len(t, got, len(chain))
+		for i, l := range chain {
+			want := v[i][0].Digest
+			if requested := store.blobs[l.number][comp]; slices.Contains(digests(v[i]), requested.Digest) {
+				want = requested.Digest
+			}
+			require.Equal(t, want, got[i].Digest, "layer %d", i)
+			require.Contains(t, v[i], got[i])
+		}
+	})
+}
+
+// checkOneInFive lets rapid check a property that waits for the disk less often.
+func checkOneInFive(t *testing.T) {
+	t.Helper()
+	checks := flag.Lookup("rapid.checks").Value
+	before := checks.String()
+	n, err := strconv.Atoi(before)
+	require.NoError(t, err)
+	require.NoError(t, checks.Set(strconv.Itoa(n/5)))
+	t.Cleanup(func() { require.NoError(t, checks.Set(before)) })
+}
+
+// TestWorkerHasTheRemotesOfTheModel is on upstream's cache, with layers that
+// upstream converts up to some height of the chain. All chains are in one cache,
+// and no layer comes twice.
+func TestWorkerHasTheRemotesOfTheModel(t *testing.T) {
+	c := newTestCache(t)
+	guarded := newTestGuard(t, config.Config{MaxRemotes: config.MaxRemotesLimit}).Worker(c.worker())
+	checkOneInFive(t)
+	number := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		var (
+			refs   []cache.ImmutableRef
+			layers []map[compression.Type]digest.Digest
+			top    cache.ImmutableRef
+		)
+		for _, comp := range rapid.SliceOfN(rapid.SampledFrom(allCompressions), 1, 4).Draw(rt, "own") {
+			number++
+			top = c.add(t, top, number, comp)
+			desc, _ := layer(t, number, comp)
+			refs, layers = append(refs, top), append(layers, map[compression.Type]digest.Digest{comp: desc.Digest})
+		}
+		main := make([]digest.Digest, len(layers))
+		for i, blobs := range layers {
+			main[i] = slices.Collect(maps.Values(blobs))[0]
+		}
+		for range rapid.IntRange(0, 2).Draw(rt, "conversions") {
+			comp := rapid.SampledFrom(allCompressions).Draw(rt, "converted to")
+			height := rapid.IntRange(1, len(refs)).Draw(rt, "layers converted")
+			forced := cacheconfig.RefConfig{Compression: compression.New(comp).SetForce(true)}
+			remotes, err := refs[height-1].GetRemotes(c.ctx, true, forced, false, nil)
+			require.NoError(rt, err)
+			for i, desc := range remotes[0].Descriptors {
+				layers[i][comp] = desc.Digest
+			}
+		}
+
+		requestedComp := rapid.SampledFrom(allCompressions).Draw(rt, "requested")
+		remotes, err := getRemotes(c.ctx, guarded, top, requested(requestedComp), true)
+		require.NoError(rt, err)
+		require.Equal(rt, main, digests(remotes[0].Descriptors))
+		want := map[string]bool{}
+		if topmost, ok := layers[len(layers)-1][requestedComp]; ok {
+			want[""] = true
+			for i, blobs := range layers {
+				longer := map[string]bool{}
+				for chain := range want {
+					for _, dgst := range blobs {
+						if i < len(layers)-1 || dgst == topmost {
+							longer[chain+string(dgst)+" "] = true
+						}
+					}
+				}
+				want = longer
+			}
+		}
+		key := func(chain []digest.Digest) string {
+			text := ""
+			for _, dgst := range chain {
+				text += string(dgst) + " "
+			}
+			return text
+		}
+		want[key(main)] = true
+		require.Len(rt, remotes, len(want))
+		for _, r := range remotes {
+			require.True(rt, want[key(digests(r.Descriptors))])
+			delete(want, key(digests(r.Descriptors)))
+		}
+	})
+}
+
+// TestChoiceByLayersFindsTheMatchingChain has images made of blobs of a record
+// and of strangers. Equal layers of a record share their blobs.
+func TestChoiceByLayersFindsTheMatchingChain(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		records, found := store.drawRecords(ctx, t)
+		blobs := make(map[digest.Digest][]ocispecs.Descriptor)
+		p := make(pool)
+		for n, main := range records {
+			p.add(main)
+			for i, own := range main.Descriptors {
+				blobs[layerKey(own)] = append(blobs[layerKey(own)], found[n][i]...)
+			}
+		}
+		in := rapid.IntRange(0, len(records)-1).Draw(t, "record")
+		layers := make([][]ocispecs.Descriptor, len(records[in].Descriptors))
+		for i, own := range records[in].Descriptors {
+			layers[i] = blobs[layerKey(own)]
+		}
+		image := combination(layers, rapid.IntRange(0, combinations(layers)-1).Draw(t, "image"))
+		for i := range image {
+			switch rapid.IntRange(0, 9).Draw(t, "layer of the image") {
+			case 0:
+				image[i] = blobDigest("a stranger")
+			case 1: // an image may tell it by its uncompressed layer
+				image[i] = layerKey(records[in].Descriptors[i])
+			}
+		}
+
+		matches := func(desc ocispecs.Descriptor) bool {
+			return slices.Contains(image, desc.Digest) || slices.Contains(image, digest.Digest(desc.Annotations[labels.LabelUncompressed]))
+		}
+		exists := func(layers [][]ocispecs.Descriptor) bool {
+			for n := range combinations(layers) {
+				chain := combination(layers, n)
+				all := true
+				for i, dgst := range chain {
+					at := slices.IndexFunc(layers[i], func(desc ocispecs.Descriptor) bool { return desc.Digest == dgst })
+					all = all && matches(layers[i][at])
+				}
+				if all {
+					return true
+				}
+			}
+			return false
+		}
+		chosen := p.choose(ctx, byImage(image))
+		remote := &solver.Remote{}
+		chosen.settle(remote, records[in])
+		require.Len(t, remote.Descriptors, len(layers))
+		misses := slices.IndexFunc(remote.Descriptors, func(desc ocispecs.Descriptor) bool { return !matches(desc) })
+		require.Equal(t, exists(layers), misses < 0)
+		for i, desc := range remote.Descriptors {
+			require.Contains(t, digests(layers[i]), desc.Digest)
+			if slices.ContainsFunc(layers[i], func(desc ocispecs.Descriptor) bool { return slices.Contains(image, desc.Digest) }) {
+				require.Contains(t, image, desc.Digest, "a blob of the image comes before one with its content")
+			}
+		}
+	})
+}
+
+// drawRank draws what an export goes by. better tells how its model compares two
+// blobs of a layer.
+func drawRank(ctx context.Context, t *rapid.T, store *drawnStore, records []*solver.Remote) (r rank, score func(ocispecs.Descriptor) int64) {
+	isOwn := func(desc ocispecs.Descriptor) int64 {
+		for _, main := range records {
+			if slices.Contains(digests(main.Descriptors), desc.Digest) {
+				return 0
+			}
+		}
+		return 1
+	}
+	switch rapid.SampledFrom(config.Preferences()).Draw(t, "prefer") {
+	case config.PreferSmallest:
+		return bySize, func(desc ocispecs.Descriptor) int64 { return desc.Size }
+	case config.PreferMain:
+		return byOwn, isOwn
+	}
+	comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
+	return byCompression(ctx, comp), func(desc ocispecs.Descriptor) int64 {
+		if store.compressionOf(desc.Digest) == comp {
+			return 0
+		}
+		return 1
+	}
+}
+
+// TestChoiceIsTheBestThatIsThere has blobs that are gone by the time of the
+// choice, and records in any order.
+func TestChoiceIsTheBestThatIsThere(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		records, found := store.drawRecords(ctx, t)
+		r, score := drawRank(ctx, t, store, records)
+		blobs := make(map[digest.Digest][]ocispecs.Descriptor)
+		for n, main := range records {
+			for i, own := range main.Descriptors {
+				blobs[layerKey(own)] = append(blobs[layerKey(own)], found[n][i]...)
+			}
+		}
+		for _, layer := range store.blobs {
+			for _, desc := range layer {
+				store.gone[desc.Digest] = rapid.IntRange(0, 4).Draw(t, "is there") == 0
+			}
+		}
+		choose := func(records []*solver.Remote) *choice {
+			p := make(pool)
+			for _, main := range records {
+				p.add(main)
+			}
+			return p.choose(ctx, r)
+		}
+		chosen := choose(records)
+		require.Equal(t, chosen.layers, choose(rapid.Permutation(records).Draw(t, "order")).layers, "the order of the records does not show")
+
+		lost := 0
+		for key, all := range blobs {
+			here := slices.DeleteFunc(all, func(desc ocispecs.Descriptor) bool { return store.gone[desc.Digest] })
+			got, ok := chosen.layers[key]
+			require.Equal(t, len(here) > 0, ok)
+			if !ok {
+				lost++
+				continue
+			}
+			best := slices.MinFunc(here, func(a, b ocispecs.Descriptor) int { return cmp.Compare(score(a), score(b)) })
+			require.Contains(t, digests(here), got.Digest)
+			require.Equal(t, score(best), score(got))
+			_, err := chosen.Info(ctx, got.Digest)
+			require.NoError(t, err)
+		}
+		require.EqualValues(t, lost, chosen.lost)
+		for _, main := range records {
+			remote := &solver.Remote{}
+			chosen.settle(remote, main)
+			require.Len(t, remote.Descriptors, len(main.Descriptors))
+			if slices.ContainsFunc(main.Descriptors, func(own ocispecs.Descriptor) bool { _, ok := chosen.layers[layerKey(own)]; return !ok }) {
+				require.Equal(t, main.Descriptors, remote.Descriptors, "a record without one of its layers is left as it is")
+			}
+		}
+	})
+}
+
+// cloned is a copy that shares nothing.
+func cloned(descs []ocispecs.Descriptor) []ocispecs.Descriptor {
+	descs = slices.Clone(descs)
+	for i := range descs {
+		descs[i].Annotations = maps.Clone(descs[i].Annotations)
+	}
+	return descs
+}
+
+// TestRemotesShareNothingThatIsWrittenTo writes all over one remote after
+// another. The maps of annotations are shared and not written to, as with
+// upstream; what the guard adds to one goes into a copy.
+func TestRemotesShareNothingThatIsWrittenTo(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		records, found := store.drawRecords(ctx, t)
+		p := make(pool)
+		remotes := slices.Clone(records)
+		for n, main := range records {
+			p.add(main)
+			v := found[n]
+			remotes = append(remotes, product(v, rapid.SampledFrom(v[len(v)-1]).Draw(t, "topmost"), main.Provider)...)
+			comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
+			remotes = append(remotes, &solver.Remote{Descriptors: single(ctx, store, v, comp), Provider: main.Provider})
+		}
+		state := func() any {
+			var chains [][]ocispecs.Descriptor
+			for _, r := range remotes {
+				chains = append(chains, cloned(r.Descriptors))
+			}
+			for _, blobs := range slices.Concat(found...) {
+				chains = append(chains, cloned(blobs))
+			}
+			descs := make(map[digest.Digest]ocispecs.Descriptor)
+			for key, blobs := range p {
+				for dgst, b := range blobs {
+					descs[key+dgst] = cloned([]ocispecs.Descriptor{b.Descriptor})[0]
+				}
+			}
+			return []any{chains, descs}
+		}
+
+		before := state()
+		r, _ := drawRank(ctx, t, store, records)
+		chosen := p.choose(ctx, r)
+		for _, desc := range chosen.layers {
+			desc.Annotations["written"] = "by an exporter"
+		}
+		require.Equal(t, before, state(), "a choice leaves the pool and its annotations alone")
+
+		written := rapid.SampledFrom(remotes).Draw(t, "remote")
+		kept := written.Descriptors
+		written.Descriptors = nil
+		without := state()
+		for i := range kept {
+			_ = append(kept[:i], ocispecs.Descriptor{Digest: "sha256:appended"})
+			kept[i] = ocispecs.Descriptor{Digest: "sha256:overwritten"}
+		}
+		_ = append(kept, ocispecs.Descriptor{Digest: "sha256:appended"})
+		require.Equal(t, without, state())
+	})
+}
+
+// TestBudgetKeepsItsAccount takes and frees in any order.
+func TestBudgetKeepsItsAccount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := budget{max: rapid.Uint64().Draw(t, "max")}
+		var (
+			frees []func()
+			held  []uint64
+		)
+		sum := func() *big.Int {
+			s := new(big.Int)
+			for _, n := range held {
+				s.Add(s, new(big.Int).SetUint64(n))
+			}
+			return s
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"take": func(t *rapid.T) {
+				n := rapid.OneOf(rapid.Uint64(), rapid.Uint64Range(0, b.max), rapid.Uint64Range(0, b.max-b.used.Load()), rapid.Just(uint64(math.MaxUint64))).Draw(t, "bytes")
+				fits := new(big.Int).Add(sum(), new(big.Int).SetUint64(n)).Cmp(new(big.Int).SetUint64(b.max)) <= 0
+				free, ok := b.take(n)
+				require.Equal(t, fits, ok)
+				if ok {
+					frees, held = append(frees, free), append(held, n)
+				}
+			},
+			"free": func(t *rapid.T) {
+				if len(frees) == 0 {
+					t.Skip("nothing is held")
+				}
+				i := rapid.IntRange(0, len(frees)-1).Draw(t, "of")
+				frees[i]()
+				frees, held = slices.Delete(frees, i, i+1), slices.Delete(held, i, i+1)
+			},
+			"": func(t *rapid.T) {
+				require.Equal(t, sum().String(), fmt.Sprint(b.used.Load()))
+				require.LessOrEqual(t, b.used.Load(), b.max)
+			},
+		})
+	})
+}
+
+// TestModeInForceIsTheStrongestSource compares with a list of who may set it.
+func TestModeInForceIsTheStrongestSource(t *testing.T) {
+	set := rapid.SampledFrom(append(config.Modes(), ""))
+	rapid.Check(t, func(t *rapid.T) {
+		bySwitch, override, exporter, asked := set.Draw(t, "switch"), set.Draw(t, "override"), set.Draw(t, "exporter"), set.Draw(t, "asked")
+		table := rapid.SampledFrom(config.Modes()).Draw(t, "table")
+		g := &Guard{
+			config:     config.Config{Mode: table, Override: override, Exporters: map[string]config.Exporter{"s3": {Mode: exporter}}},
+			modeSwitch: &modeSwitch{mode: bySwitch},
+		}
+		first := func(modes ...config.Mode) config.Mode {
+			return modes[slices.IndexFunc(modes, func(m config.Mode) bool { return m != "" })]
+		}
+		strictness := func(m config.Mode) int { return slices.Index(config.Modes(), m) }
+		settled, inForce := first(override, exporter, table), first(bySwitch, override, exporter, table)
+
+		mode, _ := g.Mode("s3")
+		require.Equal(t, inForce, mode)
+		mode, _ = g.Mode("local")
+		require.Equal(t, first(bySwitch, override, table), mode)
+
+		attrs := map[string]string{ModeAttribute: string(asked)}
+		if asked == "" {
+			attrs = nil
+		}
+		atLeast, err := g.stricterMode("s3", attrs)
+		require.Equal(t, asked != "" && strictness(asked) < strictness(settled), err != nil, "%s asked for, %s settled", asked, settled)
+		if err != nil {
+			return
+		}
+		require.Equal(t, asked, atLeast)
+		want := inForce
+		if strictness(asked) > strictness(inForce) {
+			want = asked
+		}
+		require.Equal(t, want, g.mode(newExport("s3", atLeast)), "the switch may be laxer than what a build has asked for")
+	})
+}
