@@ -13,6 +13,10 @@ PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 TOOLS := bin/tools/buildkitd-race bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
+# Packages compiled without their paths serve every module here: the vendored
+# daemon, the tests and the linter have most of theirs in common.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+
 .PHONY: all
 all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, bin/buildctl and bin/bkguard
 
@@ -25,9 +29,10 @@ demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded bui
 	go run ./test/demo
 
 .PHONY: test
+# The linter has vetted all by then.
 test: lint $(PARTS) $(TOOLS) runc systemd-analyze ## run the linter and every test
-	go test -race -count=1 -timeout 18m ./...
-	cd daemon && go test -race -count=1 ./seam/... ./weave/...
+	go test -vet=off -race -count=1 -timeout 18m ./...
+	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/...
 
 .PHONY: matrix
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
@@ -88,11 +93,11 @@ daemon/overlay/overlay.json: daemon/vendor/modules.txt $(SEAM)
 
 bin/buildkitd: daemon/overlay/overlay.json
 	@echo "building $@: about two minutes the first time"
-	cd daemon && go build -trimpath -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
+	cd daemon && go build -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
 
 bin/buildkitd-stock: daemon/vendor/modules.txt
 	@echo "building $@: upstream's, for comparison"
-	cd daemon && go build -trimpath -ldflags '$(LINK)=$(BUILDKIT_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
+	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
 
 # The guarded daemon with the race detector in it.
 bin/tools/buildkitd-race: daemon/overlay/overlay.json
@@ -101,53 +106,53 @@ bin/tools/buildkitd-race: daemon/overlay/overlay.json
 
 bin/buildctl: daemon/vendor/modules.txt
 	@echo "building $@"
-	cd daemon && go build -trimpath -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildctl
+	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildctl
 
 bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"
-	go build -trimpath -o $@ ./cmd/bkguard
+	go build -o $@ ./cmd/bkguard
 
 bin/tools/registry: tools/go.mod tools/go.sum
 	@echo "building $@: about a minute the first time"
-	cd tools && go build -trimpath -o ../$@ github.com/distribution/distribution/v3/cmd/registry
+	cd tools && go build -o ../$@ github.com/distribution/distribution/v3/cmd/registry
 
 bin/tools/golangci-lint: tools/lint/go.mod tools/lint/go.sum
 	@echo "building $@: about three minutes the first time"
-	cd tools/lint && go build -trimpath -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	cd tools/lint && go build -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 bin/tools/ghacache: $(wildcard tools/ghacache/*)
 	@echo "building $@"
-	cd tools/ghacache && go build -trimpath -o ../../$@ .
+	cd tools/ghacache && go build -o ../../$@ .
 
 # containerd looks for its shim beside itself.
 bin/tools/containerd: tools/containerd/go.mod tools/containerd/go.sum
 	@echo "building $@: about two minutes the first time"
-	cd tools/containerd && go build -trimpath -o ../../bin/tools/ github.com/containerd/containerd/v2/cmd/containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+	cd tools/containerd && go build -o ../../bin/tools/ github.com/containerd/containerd/v2/cmd/containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 
 bin/tools/toxiproxy: tools/toxiproxy/go.mod tools/toxiproxy/go.sum
 	@echo "building $@: about half a minute the first time"
-	cd tools/toxiproxy && go build -trimpath -o ../../$@ github.com/Shopify/toxiproxy/v2/cmd/server
+	cd tools/toxiproxy && go build -o ../../$@ github.com/Shopify/toxiproxy/v2/cmd/server
 
 bin/tools/buildx: tools/buildx/go.mod tools/buildx/go.sum
 	@echo "building $@: about three minutes the first time"
-	cd tools/buildx && go build -trimpath -o ../../$@ github.com/docker/buildx/cmd/buildx
+	cd tools/buildx && go build -o ../../$@ github.com/docker/buildx/cmd/buildx
 
 bin/tools/versitygw: tools/versitygw/go.mod tools/versitygw/go.sum
 	@echo "building $@: about two minutes the first time"
-	cd tools/versitygw && go build -trimpath -o ../../$@ github.com/versity/versitygw/cmd/versitygw
+	cd tools/versitygw && go build -o ../../$@ github.com/versity/versitygw/cmd/versitygw
 
 bin/tools/kustomize: tools/kustomize/go.mod tools/kustomize/go.sum
 	@echo "building $@: about half a minute the first time"
-	cd tools/kustomize && go build -trimpath -o ../../$@ sigs.k8s.io/kustomize/kustomize/v5
+	cd tools/kustomize && go build -o ../../$@ sigs.k8s.io/kustomize/kustomize/v5
 
 bin/tools/kubecheck: $(wildcard tools/kubecheck/*)
 	@echo "building $@: about a minute the first time"
-	cd tools/kubecheck && go build -trimpath -o ../../$@ .
+	cd tools/kubecheck && go build -o ../../$@ .
 
 # Service discovery, which nothing here uses, would be a fifth of its packages.
 bin/tools/promtool: tools/promtool/go.mod tools/promtool/go.sum
 	@echo "building $@: about two minutes the first time"
-	cd tools/promtool && go build -trimpath -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/promtool
+	cd tools/promtool && go build -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/promtool
 
 # The directory appears when all of it is there.
 bin/tools/azurite bin/tools/grafana: bin/tools/%: tools/%/package.json tools/%/package-lock.json | npm

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,6 +67,42 @@ func benchmarkGetRemotes(b *testing.B, c *testCache, w worker.Worker, ref cache.
 		require.NoError(b, err)
 	}
 	b.ReportMetric(float64(len(remotes)), "remotes")
+}
+
+// BenchmarkWalk compares the walk over a chain with its floor, which is to ask
+// the content store once for each blob.
+func BenchmarkWalk(b *testing.B) {
+	const layers = 127
+	for compressions := 1; compressions <= 4; compressions++ {
+		c := newTestCache(b)
+		ref := c.chain(b, layers, allCompressions[1:compressions]...)
+		remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), false)
+		require.NoError(b, err)
+		chain := remotes[0].Descriptors
+		var e *export
+		blobs, err := e.walk(c.ctx, c.store, chain)
+		require.NoError(b, err)
+		if blobs == nil {
+			blobs = variants{chain}
+		}
+		name := fmt.Sprintf("layers=%d/compressions=%d", layers, compressions)
+		b.Run(name+"/floor", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, desc := range slices.Concat(blobs...) {
+					_, err := c.store.Info(c.ctx, desc.Digest)
+					require.NoError(b, err)
+				}
+			}
+		})
+		b.Run(name+"/walk", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := e.walk(c.ctx, c.store, chain)
+				require.NoError(b, err)
+			}
+		})
+	}
 }
 
 // BenchmarkUpstreamLiveBytes measures what upstream keeps alive for each remote

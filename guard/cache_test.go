@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,6 +46,9 @@ func TestMain(m *testing.M) {
 // allCompressions are those that a layer can have on a worker.
 var allCompressions = []compression.Type{compression.Gzip, compression.Zstd, compression.EStargz, compression.Uncompressed}
 
+// ns is the namespace of the tests' content.
+const ns = "bkguard-test"
+
 // testCache is upstream's cache with all its real parts on a disk.
 type testCache struct {
 	manager cache.Manager
@@ -57,7 +61,7 @@ type testCache struct {
 
 func newTestCache(tb testing.TB) *testCache {
 	tb.Helper()
-	const ns, snapshotterName = "bkguard-test", "native"
+	const snapshotterName = "native"
 	root := tb.TempDir()
 	closeAfter := func(c interface{ Close() error }) {
 		tb.Cleanup(func() { require.NoError(tb, c.Close()) })
@@ -101,6 +105,28 @@ func newTestCache(tb testing.TB) *testCache {
 // guard has no business calling it.
 func (c *testCache) worker() worker.Worker {
 	return &storeWorker{store: c.store}
+}
+
+// countedWorker is a worker of the cache whose content store counts what it is
+// asked. Upstream's part of the cache does not go through it.
+func (c *testCache) countedWorker() (worker.Worker, *countingStore) {
+	counting := &countingStore{Store: c.blobs, asked: make(map[digest.Digest]int)}
+	return &storeWorker{store: containerdsnapshot.NewContentStore(counting, ns)}, counting
+}
+
+// countingStore counts how often it is asked for the info of each blob.
+type countingStore struct {
+	content.Store
+
+	mu    sync.Mutex
+	asked map[digest.Digest]int // protected by mu
+}
+
+func (s *countingStore) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	s.mu.Lock()
+	s.asked[dgst]++
+	s.mu.Unlock()
+	return s.Store.Info(ctx, dgst)
 }
 
 type storeWorker struct {
@@ -156,6 +182,19 @@ func (c *testCache) add(tb testing.TB, parent cache.ImmutableRef, n int, comp co
 	ref, err := c.manager.GetByBlob(c.ctx, desc, parent)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, ref.Release(context.WithoutCancel(c.ctx))) })
+	return ref
+}
+
+// onBlobs makes a ref whose layers own blobs that are in the store already.
+func (c *testCache) onBlobs(tb testing.TB, chain []ocispecs.Descriptor) cache.ImmutableRef {
+	tb.Helper()
+	var ref cache.ImmutableRef
+	for _, desc := range chain {
+		next, err := c.manager.GetByBlob(c.ctx, desc, ref)
+		require.NoError(tb, err)
+		tb.Cleanup(func() { require.NoError(tb, next.Release(context.WithoutCancel(c.ctx))) })
+		ref = next
+	}
 	return ref
 }
 

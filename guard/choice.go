@@ -85,7 +85,7 @@ type rank func(blob) int64
 func byCompression(ctx context.Context, comp compression.Type) rank {
 	return func(b blob) int64 {
 		if p, ok := b.provider.(*provider); ok {
-			if needs, err := comp.NeedsConversion(ctx, p.store, b.Descriptor); err == nil && !needs {
+			if needs, err := comp.NeedsConversion(ctx, p.asked, b.Descriptor); err == nil && !needs {
 				return 0
 			}
 			return 1

@@ -98,8 +98,8 @@ func (s *drawnStore) own(t *rapid.T, chain drawnChain) []ocispecs.Descriptor {
 	return descs
 }
 
-// link draws the labels that tie the blobs of each layer of the chains together:
-// every blob can be reached from the own one, on one way or on several. Blobs of
+// link draws the labels that tie the blobs of each layer of the chains together,
+// in both directions as upstream does (cache/refs.go, linkBlob). Blobs of
 // a layer that is in the chains twice are tied together by either.
 func (s *drawnStore) link(t *rapid.T, chains ...drawnChain) {
 	s.labels = make(map[digest.Digest]map[string]string)
@@ -107,20 +107,39 @@ func (s *drawnStore) link(t *rapid.T, chains ...drawnChain) {
 	for _, l := range slices.Concat(chains...) {
 		for i, comp := range l.have {
 			desc := s.blobs[l.number][comp]
-			if s.labels[desc.Digest] == nil {
-				s.labels[desc.Digest] = map[string]string{mediaTypeLabel: desc.MediaType}
-				for key, value := range desc.Annotations {
-					s.labels[desc.Digest][annotationLabelPrefix+key] = value
-				}
-			}
+			s.describe(desc)
 			if i == 0 {
 				continue
 			}
 			from := s.blobs[l.number][l.have[rapid.IntRange(0, i-1).Draw(t, "linked from")]]
-			s.labels[from.Digest][variantLabelPrefix+comp.String()] = desc.Digest.String()
-			if rapid.Bool().Draw(t, "linked back") {
-				s.labels[desc.Digest][variantLabelPrefix+"back"] = from.Digest.String()
-			}
+			s.labels[from.Digest][variantLabelPrefix+desc.Digest.String()] = desc.Digest.String()
+			s.labels[desc.Digest][variantLabelPrefix+from.Digest.String()] = from.Digest.String()
+		}
+	}
+}
+
+// describe labels a blob with its descriptor.
+func (s *drawnStore) describe(desc ocispecs.Descriptor) {
+	if s.labels[desc.Digest] != nil {
+		return
+	}
+	s.labels[desc.Digest] = map[string]string{mediaTypeLabel: desc.MediaType}
+	for key, value := range desc.Annotations {
+		s.labels[desc.Digest][annotationLabelPrefix+key] = value
+	}
+}
+
+// damage draws links from any blob to any of another layer, which nobody has
+// linked back.
+func (s *drawnStore) damage(t *rapid.T) {
+	for range rapid.IntRange(1, 10).Draw(t, "damaged links") {
+		numbers := rapid.Permutation([]int{0, 1, 2, 3, 4, 5}).Draw(t, "layers")
+		from := s.blobs[numbers[0]][rapid.SampledFrom(allCompressions).Draw(t, "from")]
+		to := s.blobs[numbers[1]][rapid.SampledFrom(allCompressions).Draw(t, "to")]
+		s.describe(from)
+		s.describe(to)
+		if s.labels[to.Digest][variantLabelPrefix+from.Digest.String()] == "" {
+			s.labels[from.Digest][variantLabelPrefix+to.Digest.String()] = to.Digest.String()
 		}
 	}
 }
@@ -163,12 +182,19 @@ func (s *drawnStore) compressionOf(dgst digest.Digest) compression.Type {
 }
 
 // record is the main remote of a record on a chain, with the variants that were
-// walked for an export, and these.
+// walked for an export, and these: own blobs only where there are no others.
 func (s *drawnStore) record(ctx context.Context, t *rapid.T, e *export, chain drawnChain) (*solver.Remote, variants) {
 	main := &solver.Remote{Descriptors: s.own(t, chain), Provider: s}
 	v, err := e.walk(ctx, s, main.Descriptors)
 	require.NoError(t, err)
-	return &solver.Remote{Descriptors: main.Descriptors, Provider: newProvider(main, s, v)}, v
+	p := newProvider(main, s, v)
+	p.request(ctx, s, compression.Gzip, len(chain))
+	if v == nil {
+		for _, own := range main.Descriptors {
+			v = append(v, []ocispecs.Descriptor{own})
+		}
+	}
+	return &solver.Remote{Descriptors: main.Descriptors, Provider: p}, v
 }
 
 // drawRecords draws chains that share layers, and a record on each.

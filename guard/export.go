@@ -20,9 +20,11 @@ type export struct {
 	atLeast config.Mode
 
 	mu sync.Mutex
-	// blobs holds the blobs of a layer by its own blob, protected by mu.
-	// Hundreds of records share layers: each is walked once.
+	// blobs holds what walkBlob says of a layer by its own blob, protected by
+	// mu. Hundreds of records share layers: each is walked once.
 	blobs map[digest.Digest][]ocispecs.Descriptor
+	// asked is the content store of the last walk, protected by mu.
+	asked *askedStore
 	// observed is what ModeEnforce would have done, protected by mu.
 	observed tally
 }
@@ -67,6 +69,7 @@ func (e *export) reset() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	clear(e.blobs)
+	e.asked = nil
 }
 
 // exportCompression is a compression that knows the export it is requested for.
@@ -88,6 +91,20 @@ func requestedFor(t compression.Type) (compression.Type, *export) {
 		return requested.Type, requested.export
 	}
 	return t, nil
+}
+
+// remember returns a content store that the export asks once for each blob. A
+// nil export remembers nothing.
+func (e *export) remember(store content.Store) content.Store {
+	if e == nil {
+		return store
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.asked == nil || e.asked.Store != store {
+		e.asked = &askedStore{Store: store, infos: make(map[digest.Digest]content.Info)}
+	}
+	return e.asked
 }
 
 // walk finds the variants of a chain and remembers each layer for the rest of

@@ -283,6 +283,43 @@ func TestBlobsPrunedBeforeTheHandOver(t *testing.T) {
 	assert.Equal(t, 3, x.results())
 }
 
+// TestExportAsksOnceForEachBlob counts what the guard asks the content store in
+// an export of 30 records on shared layers, one of which owns the layers in
+// another compression than the others. Any of the four compressions will do for
+// a request: gzip and estargz can only be told apart by asking.
+func TestExportAsksOnceForEachBlob(t *testing.T) {
+	const layers, records = 10, 30
+	c := newTestCache(t)
+	base := c.chain(t, layers, allCompressions[1:]...)
+	zstd, err := base.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}, false, nil)
+	require.NoError(t, err)
+	refs := []cache.ImmutableRef{base, c.onBlobs(t, zstd[0].Descriptors)}
+	for n := len(refs); n < records; n++ {
+		refs = append(refs, c.add(t, base, 100+n, compression.Gzip))
+	}
+	for _, comp := range allCompressions {
+		t.Run(comp.String(), func(t *testing.T) {
+			w, store := c.countedWorker()
+			g := newTestGuard(t, config.Config{})
+			target := contentutil.NewBuffer()
+			e := decorated(t, g, "registry", contentExporter(target, compression.New(comp)), nil)
+			addRecords(t, c, g.Worker(w), e, e.Config().Compression, refs...)
+			assert.Len(t, store.asked, layers*4+records-2)
+			for dgst, n := range store.asked {
+				assert.Equal(t, 1, n, dgst)
+			}
+			clear(store.asked)
+			x := finalize(t, c.ctx, e, target)
+			assert.Len(t, x.blobs(), layers+records-2)
+			assert.LessOrEqual(t, len(store.asked), layers)
+			for dgst, n := range store.asked {
+				assert.Equal(t, 1, n, dgst)
+				assert.Contains(t, x.blobs(), dgst, "only what is handed over is looked at again")
+			}
+		})
+	}
+}
+
 // TestUndecoratedWorker has the exporter alone: its choice is among the remotes
 // that upstream builds.
 func TestUndecoratedWorker(t *testing.T) {

@@ -61,6 +61,24 @@ func TestVariantsAreWhatIsLinked(t *testing.T) {
 	})
 }
 
+// TestDamagedLinksMixNoLayers has links from layer to layer.
+func TestDamagedLinksMixNoLayers(t *testing.T) {
+	store, ctx := newDrawnStore(t)
+	rapid.Check(t, func(t *rapid.T) {
+		chain := drawChain(t)
+		store.link(t, chain)
+		want := make([][]digest.Digest, len(chain))
+		for i, l := range chain {
+			want[i] = digests(store.reached(l))
+		}
+		store.damage(t)
+		_, v := store.record(ctx, t, nil, chain)
+		for i := range chain {
+			require.Equal(t, want[i], digests(v[i]), "all blobs of the layer and no others")
+		}
+	})
+}
+
 func TestProductIsThatOfTheModel(t *testing.T) {
 	store, ctx := newDrawnStore(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/cache"
@@ -70,9 +71,12 @@ func (r sessionRoute) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (c
 // record's result because the blob is not there (issue 7146).
 type provider struct {
 	route
-	main   content.InfoReaderProvider
-	store  content.Store
+	main content.InfoReaderProvider
+	// layers is nil if no layer has a second blob.
 	layers variants
+	// asked is the content store for all questions but whether a blob is still
+	// there.
+	asked content.Store
 	// walkErr is the first error of looking up the variants.
 	walkErr error
 	// requested is the compression that was asked for, and topmost the blob of
@@ -85,20 +89,28 @@ type provider struct {
 }
 
 func newProvider(main *solver.Remote, store content.Store, layers variants) *provider {
-	own := make(map[digest.Digest]struct{}, len(main.Descriptors))
-	for _, desc := range main.Descriptors {
-		own[desc.Digest] = struct{}{}
-	}
 	return &provider{
 		main:   main.Provider,
-		store:  store,
 		layers: layers,
 		route: func(dgst digest.Digest) content.InfoReaderProvider {
-			if _, ok := own[dgst]; ok {
+			if slices.ContainsFunc(main.Descriptors, func(own ocispecs.Descriptor) bool { return own.Digest == dgst }) {
 				return main.Provider
 			}
 			return store
 		},
+	}
+}
+
+// request notes which compression was asked for, and what comes of it.
+func (p *provider) request(ctx context.Context, asked content.Store, requested compression.Type, layers int) {
+	p.asked, p.requested = asked, requested
+	p.estimate = Estimate{Layers: layers, Compressions: 1, Remotes: 1}
+	if p.layers == nil {
+		return
+	}
+	if topmost, ok := withCompression(ctx, asked, p.layers[layers-1], requested); ok {
+		p.topmost = &topmost
+		p.estimate = NewEstimate(p.layers.counts())
 	}
 }
 

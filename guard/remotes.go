@@ -16,7 +16,7 @@ import (
 // caller's first remote already.
 func product(v variants, topmost ocispecs.Descriptor, provider content.InfoReaderProvider) []*solver.Remote {
 	var (
-		remotes []*solver.Remote
+		remotes = make([]*solver.Remote, 0, NewEstimate(v.counts()).Remotes)
 		below   = v[:len(v)-1]
 		choice  = make([]int, len(below)) // counts through all combinations
 		isMain  = topmost.Digest == v[len(below)][0].Digest

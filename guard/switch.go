@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -157,10 +156,13 @@ func ReadSwitchFile(path string) (config.Mode, error) {
 		return "", fmt.Errorf("read the switch file: %w", err)
 	}
 	defer f.Close()
-	scanner := bufio.NewScanner(io.LimitReader(f, switchMaxBytes))
-	scanner.Buffer(nil, switchMaxBytes)
-	for scanner.Scan() {
-		line, _, _ := strings.Cut(scanner.Text(), "#")
+	// One word is all that is needed, however much is there.
+	data, err := io.ReadAll(io.LimitReader(f, switchMaxBytes))
+	if err != nil {
+		return "", fmt.Errorf("read the switch file: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		line, _, _ = strings.Cut(line, "#")
 		if words := strings.Fields(line); len(words) > 0 {
 			word := words[0]
 			mode, err := config.ParseMode("mode", word[:min(len(word), 40)])
@@ -169,9 +171,6 @@ func ReadSwitchFile(path string) (config.Mode, error) {
 			}
 			return mode, nil
 		}
-	}
-	if err := scanner.Err(); err != nil {
-		return "", fmt.Errorf("read the switch file: %w", err)
 	}
 	return "", nil
 }

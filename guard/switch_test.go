@@ -1,9 +1,6 @@
 package guard
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -107,7 +104,7 @@ func TestGarbageInTheSwitchFileChangesNothing(t *testing.T) {
 	replace(t, path, "blok")
 	ignored(t, g, `unknown mode "blok", did you mean "block"?`)
 	replace(t, path, strings.Repeat("\x00garbage", 1<<17))
-	ignored(t, g, "token too long")
+	ignored(t, g, `unknown mode "\x00garbage`)
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Mkdir(path, 0o700))
 	ignored(t, g, "is a directory")
@@ -193,7 +190,7 @@ func FuzzReadSwitchFile(f *testing.F) {
 		"", "off", "\n\n  single\r\n", "# off\nobserve # on", "block#", "#", "#\x17", "enforce off", "\x00off", "off\x00", "\u00a0block\u2028single",
 		"Off", "\xff\xfe", "of\nf", "\ufeffoff",
 		strings.Repeat(" ", switchMaxBytes-1) + "off", strings.Repeat("\n", switchMaxBytes-3) + "off", strings.Repeat("\n", switchMaxBytes-2) + "off",
-		strings.Repeat("#", 2*switchMaxBytes) + "\noff", strings.Repeat("o", 2*switchMaxBytes),
+		strings.Repeat("#", 2*switchMaxBytes) + "\noff", strings.Repeat("o", 2*switchMaxBytes), "off #" + strings.Repeat("-", switchMaxBytes),
 	} {
 		f.Add([]byte(text))
 	}
@@ -205,10 +202,6 @@ func FuzzReadSwitchFile(f *testing.F) {
 		word := ""
 		if found := firstWord.FindSubmatch(data[:min(len(data), switchMaxBytes)]); found != nil {
 			word = string(found[1])
-		}
-		if errors.Is(err, bufio.ErrTooLong) {
-			require.Equal(t, -1, bytes.IndexByte(data[:switchMaxBytes], '\n'))
-			return
 		}
 		if err != nil {
 			require.Empty(t, mode)

@@ -8,7 +8,9 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/labels"
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/stargz-snapshotter/estargz"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -23,75 +25,120 @@ const (
 
 // variants holds the blobs of every layer of a chain, bottom layer first. A
 // layer's own blob comes first, its variants follow in the order of their
-// digests. It says in linear space what upstream spells out as c^n remotes.
+// digests. It says in linear space what upstream spells out as c^n remotes. It
+// is nil if no layer has a second blob.
 type variants [][]ocispecs.Descriptor
 
-// walkChain finds the blobs of each layer of a chain with walk. A layer whose
-// blobs cannot be looked up keeps its own blob only; the first such error comes
-// back beside the variants, which are complete and usable either way.
+// walkChain finds the blobs of each layer of a chain with walk, which returns
+// nil for a layer that has its own blob only. A layer whose blobs cannot be
+// looked up keeps its own blob; the first such error comes back beside the
+// variants, which are complete and usable either way.
 func walkChain(chain []ocispecs.Descriptor, walk func(own ocispecs.Descriptor) ([]ocispecs.Descriptor, error)) (variants, error) {
 	var (
-		layers   = make(variants, len(chain))
+		layers   variants
 		firstErr error
 	)
-	for i, desc := range chain {
-		blobs, err := walk(desc)
+	for i, own := range chain {
+		blobs, err := walk(own)
 		if err != nil && firstErr == nil {
-			firstErr = fmt.Errorf("find the variants of %s: %w", desc.Digest, err)
+			firstErr = fmt.Errorf("find the variants of %s: %w", own.Digest, err)
+		}
+		if blobs == nil {
+			continue
+		}
+		if layers == nil {
+			layers = make(variants, len(chain))
 		}
 		layers[i] = blobs
 	}
+	for i := range layers {
+		if layers[i] == nil {
+			layers[i] = []ocispecs.Descriptor{chain[i]}
+		}
+	}
 	return layers, firstErr
 }
+
+// link is a label of one blob that names another.
+type link struct{ from, to digest.Digest }
 
 // walkBlob finds every blob of the layer that own is a blob of, by breadth
 // first search over the links between them. Upstream's walk of the same name
 // (cache/refs.go) reports a blob once for each path to it, in random order;
 // this one reports each blob once, own first, the others by digest.
 //
-// A link counts if its blob exists and has a media type. A blob that is not in
-// the store, such as that of a lazy layer, has no variants. If the store fails,
-// the result is own alone and the error.
+// A link counts if its blob exists, has a media type and is not known to be of
+// another layer. A blob that is not in the store, such as that of a lazy layer,
+// has no variants. The result is nil if own is alone, which costs nothing but
+// the question, and if the store fails.
 func walkBlob(ctx context.Context, store content.InfoProvider, own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
 	var (
-		seen  = map[digest.Digest]struct{}{own.Digest: {}}
-		queue = []digest.Digest{own.Digest}
-		blobs = []ocispecs.Descriptor{own}
+		seen   = map[digest.Digest]struct{}{own.Digest: {}}
+		queue  = []link{{to: own.Digest}}
+		others []ocispecs.Descriptor
 	)
 	for len(queue) > 0 {
-		dgst := queue[0]
+		next := queue[0]
 		queue = queue[1:]
-		info, err := store.Info(ctx, dgst)
+		info, err := store.Info(ctx, next.to)
 		if cerrdefs.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
-			return []ocispecs.Descriptor{own}, err
+			return nil, err
 		}
-		if dgst != own.Digest {
+		if next.to != own.Digest {
+			if !sameLayer(own, info, next.from) {
+				continue
+			}
 			if desc, ok := blobDescriptor(info); ok {
-				blobs = append(blobs, desc)
+				others = append(others, desc)
 			}
 		}
 		for label, value := range info.Labels {
 			if !strings.HasPrefix(label, variantLabelPrefix) {
 				continue
 			}
-			linked, err := digest.Parse(value)
-			if err != nil {
-				continue
-			}
-			if _, ok := seen[linked]; ok {
+			linked := digest.Digest(value)
+			if _, ok := seen[linked]; ok || linked.Validate() != nil {
 				continue
 			}
 			seen[linked] = struct{}{}
-			queue = append(queue, linked)
+			queue = append(queue, link{from: next.to, to: linked})
 		}
 	}
-	slices.SortFunc(blobs[1:], func(a, b ocispecs.Descriptor) int {
+	if len(others) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(others, func(a, b ocispecs.Descriptor) int {
 		return strings.Compare(string(a.Digest), string(b.Digest))
 	})
-	return blobs, nil
+	return append([]ocispecs.Descriptor{own}, others...), nil
+}
+
+// sameLayer reports whether a blob that another one links to can be of the same
+// layer as own: labels can be damaged, and a blob of another layer in a chain
+// would break every image that is made of it. Where both uncompressed digests
+// are known and differ, the blob is refused. An estargz blob has an entry of its
+// own in it, and so a digest of its own: it is known by its link back, which
+// upstream always makes (cache/refs.go, linkBlob).
+func sameLayer(own ocispecs.Descriptor, info content.Info, from digest.Digest) bool {
+	layer, other := own.Annotations[labels.LabelUncompressed], uncompressedLabel(info)
+	if layer == "" || other == "" || layer == other {
+		return true
+	}
+	_, ownTOC := own.Annotations[estargz.TOCJSONDigestAnnotation]
+	_, otherTOC := info.Labels[annotationLabelPrefix+estargz.TOCJSONDigestAnnotation]
+	return (ownTOC || otherTOC) && info.Labels[variantLabelPrefix+from.String()] == from.String()
+}
+
+// uncompressedLabel is the uncompressed digest of a blob as its labels have it,
+// upstream's or containerd's; empty if neither is there.
+func uncompressedLabel(info content.Info) string {
+	if annotation, ok := info.Labels[annotationLabelPrefix+labels.LabelUncompressed]; ok {
+		return annotation
+	}
+	return info.Labels[labels.LabelUncompressed]
 }
 
 // blobDescriptor rebuilds a blob's descriptor from its labels; it reports false
@@ -133,11 +180,6 @@ func distributable(mediaType string) string {
 		return t
 	}
 	return mediaType
-}
-
-// varied reports whether any layer has a second blob.
-func (v variants) varied() bool {
-	return slices.ContainsFunc(v, func(blobs []ocispecs.Descriptor) bool { return len(blobs) > 1 })
 }
 
 // main returns the chain of the layers' own blobs.

@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/labels"
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/stargz-snapshotter/estargz"
+	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/util/compression"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -82,6 +86,10 @@ func TestWalkFindsEachBlobOnce(t *testing.T) {
 			for range 5 {
 				blobs, err := walkBlob(t.Context(), store, own("own"))
 				require.NoError(t, err)
+				if test.want == nil {
+					assert.Nil(t, blobs)
+					continue
+				}
 				assert.Equal(t, own("own"), blobs[0], "the own blob comes first, as it was given")
 				assert.IsIncreasing(t, append([]digest.Digest{""}, digests(blobs[1:])...))
 				var want []digest.Digest
@@ -211,9 +219,13 @@ func FuzzWalkBlob(f *testing.F) {
 
 		found, err := walkBlob(t.Context(), store, own(name(0)))
 		require.NoError(t, err)
+		require.Equal(t, asked, store.asked, "one question for each blob")
+		if len(want) == 0 {
+			require.Nil(t, found)
+			return
+		}
 		require.Equal(t, own(name(0)), found[0])
 		require.Equal(t, want, digests(found[1:]))
-		require.Equal(t, asked, store.asked, "one question for each blob")
 	})
 }
 
@@ -243,6 +255,85 @@ func TestStoreErrorFallsBackToTheOwnBlob(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	assert.ErrorContains(t, err, blobDigest("first").String())
 	assert.Equal(t, []int{1, 2}, layers.counts())
+	assert.Equal(t, own("first"), layers[0][0])
+}
+
+// TestWalkRefusesBlobsOfOtherLayers has labels that upstream would not write.
+func TestWalkRefusesBlobsOfOtherLayers(t *testing.T) {
+	const annotation = annotationLabelPrefix + "containerd.io/uncompressed"
+	toc := annotationLabelPrefix + estargz.TOCJSONDigestAnnotation
+	back := variantLabelPrefix + blobDigest("own").String()
+	for name, test := range map[string]struct {
+		labels map[string]string
+		found  bool
+	}{
+		"the same content":                     {map[string]string{annotation: "sha256:own"}, true},
+		"unknown content":                      {nil, true},
+		"other content":                        {map[string]string{annotation: "sha256:other"}, false},
+		"other content, says containerd":       {map[string]string{"containerd.io/uncompressed": "sha256:other"}, false},
+		"upstream's label wins":                {map[string]string{"containerd.io/uncompressed": "sha256:other", annotation: "sha256:own"}, true},
+		"other content that links back":        {map[string]string{annotation: "sha256:other", back: blobDigest("own").String()}, false},
+		"estargz that links back":              {map[string]string{annotation: "sha256:other", toc: "sha256:toc", back: blobDigest("own").String()}, true},
+		"estargz that links to something else": {map[string]string{annotation: "sha256:other", toc: "sha256:toc", back: blobDigest("behind").String()}, false},
+		"estargz that does not link back":      {map[string]string{annotation: "sha256:other", toc: "sha256:toc"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &infos{}
+			store.add("own", "linked")
+			store.add("linked", "behind")
+			store.add("behind")
+			maps.Copy(store.blobs[blobDigest("linked")].Labels, test.labels)
+			layer := own("own")
+			layer.Annotations = map[string]string{labels.LabelUncompressed: "sha256:own"}
+			blobs, err := walkBlob(t.Context(), store, layer)
+			require.NoError(t, err)
+			if !test.found {
+				assert.Nil(t, blobs, "neither the blob nor what it links to")
+				return
+			}
+			assert.ElementsMatch(t, []digest.Digest{layer.Digest, blobDigest("linked"), blobDigest("behind")}, digests(blobs))
+
+			layer.Annotations = nil
+			blobs, err = walkBlob(t.Context(), store, layer)
+			require.NoError(t, err)
+			assert.Len(t, blobs, 3, "nothing can be told from a layer of which nothing is known")
+		})
+	}
+}
+
+// TestOwnEstargzFindsItsLayer has the roles the other way round: the layer's own
+// blob is the one with content of its own.
+func TestOwnEstargzFindsItsLayer(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 2, compression.Zstd, compression.EStargz)
+	estargz, err := ref.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.EStargz).SetForce(true)}, false, nil)
+	require.NoError(t, err)
+	for _, own := range estargz[0].Descriptors {
+		blobs, err := walkBlob(c.ctx, c.store, own)
+		require.NoError(t, err)
+		require.Len(t, blobs, 2, "upstream has not typed the gzip blob, which the ref was made of")
+		assert.Equal(t, ocispecs.MediaTypeImageLayerZstd, blobs[1].MediaType)
+		assert.NotEqual(t, own.Annotations[labels.LabelUncompressed], blobs[1].Annotations[labels.LabelUncompressed])
+	}
+}
+
+// TestChainWithoutVariantsCostsNothing counts allocations with a store that
+// makes none.
+func TestChainWithoutVariantsCostsNothing(t *testing.T) {
+	store := &infos{}
+	var chain []ocispecs.Descriptor
+	for n := range 127 {
+		name := fmt.Sprint(n)
+		store.add(name, name) // upstream links a blob to itself, too
+		chain = append(chain, own(name))
+	}
+	var e *export
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		layers, err := e.walk(context.Background(), store, chain)
+		if err != nil || layers != nil {
+			t.Fail()
+		}
+	}))
 }
 
 // TestExportWalksEachLayerOnce counts the questions of many records on the same

@@ -8,7 +8,6 @@ import (
 	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
-	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/worker"
 
 	"github.com/bkguard/bkguard/config"
@@ -56,10 +55,17 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 		return remotes, nil
 	}
 
-	p := w.find(ctx, remotes[0], requested, export)
-	if export == nil && !p.layers.varied() && p.walkErr == nil {
+	store := export.remember(w.ContentStore())
+	layers, walkErr := export.walk(ctx, store, remotes[0].Descriptors)
+	if walkErr != nil {
+		w.guard.stats.walkErrors.Add(1)
+	}
+	if export == nil && layers == nil && walkErr == nil {
 		return remotes, nil
 	}
+	p := newProvider(remotes[0], w.ContentStore(), layers)
+	p.walkErr = walkErr
+	p.request(ctx, store, requested, len(remotes[0].Descriptors))
 	main := &solver.Remote{Descriptors: remotes[0].Descriptors, Provider: p}
 	switch {
 	case mode == config.ModeObserve:
@@ -84,28 +90,6 @@ func (w *guardedWorker) inner(ctx context.Context, ref cache.ImmutableRef, creat
 	return inner.GetRemotes(ctx, createIfNeeded, refCfg, all, s)
 }
 
-// find looks up the variants of a main remote, for an export or for nobody in
-// particular.
-func (w *guardedWorker) find(ctx context.Context, main *solver.Remote, requested compression.Type, export *export) *provider {
-	store := w.ContentStore()
-	layers, walkErr := export.walk(ctx, store, main.Descriptors)
-	p := newProvider(main, store, layers)
-	p.requested = requested
-	p.walkErr = walkErr
-	if walkErr != nil {
-		w.guard.stats.walkErrors.Add(1)
-	}
-	p.estimate = Estimate{Layers: len(layers), Compressions: 1, Remotes: 1}
-	if !layers.varied() {
-		return p
-	}
-	if topmost, ok := withCompression(ctx, store, layers[len(layers)-1], requested); ok {
-		p.topmost = &topmost
-		p.estimate = NewEstimate(layers.counts())
-	}
-	return p
-}
-
 // variants returns the remotes beside the main one: the product, or the single
 // chain where mode or limits refuse the product. Without a topmost blob in the
 // requested compression there are none, as upstream has it (cache/remote.go).
@@ -119,7 +103,7 @@ func (w *guardedWorker) variants(ctx context.Context, mode config.Mode, p *provi
 		return product(p.layers, *p.topmost, p)
 	}
 	p.refused = true
-	chain := single(ctx, p.store, p.layers, p.requested)
+	chain := single(ctx, p.asked, p.layers, p.requested)
 	if sameChain(chain, p.layers.main()) {
 		return nil
 	}
