@@ -159,12 +159,14 @@ func FuzzWalkBlob(f *testing.F) {
 	f.Add([]byte{0x01, 'b', 0x02, 0, 0x24, 0})
 	f.Add([]byte{0x01, 0, 0x10, 'g'})
 	f.Add([]byte{0x01, 0, 0x10, 'u'})
+	f.Add([]byte{0x01, 's', 0x12, 0, 0x23, 0, 0x03, 0})
 	f.Fuzz(func(t *testing.T, facts []byte) {
 		const blobs = 16
 		var (
 			store       = &infos{}
 			linked      [blobs][blobs]bool
 			gone, typed [blobs]bool
+			stranger    [blobs]bool // of another layer
 		)
 		name := func(n int) string { return fmt.Sprint("blob ", n) }
 		for n := range blobs {
@@ -179,6 +181,8 @@ func FuzzWalkBlob(f *testing.F) {
 				gone[to] = true
 			case 'u':
 				typed[to] = false
+			case 's':
+				stranger[to] = true
 			case 'b':
 				value = value[:len(value)-1] // no digest
 			}
@@ -189,6 +193,10 @@ func FuzzWalkBlob(f *testing.F) {
 		for n := range blobs {
 			if !typed[n] {
 				delete(store.blobs[blobDigest(name(n))].Labels, mediaTypeLabel)
+			}
+			if n > 0 && stranger[n] {
+				store.blobs[blobDigest(name(n))].Labels[labels.LabelUncompressed] = blobDigest("another layer").String()
+				linked[n] = [blobs]bool{}
 			}
 			if gone[n] {
 				delete(store.blobs, blobDigest(name(n)))
@@ -211,20 +219,22 @@ func FuzzWalkBlob(f *testing.F) {
 				continue
 			}
 			asked++
-			if !gone[n] && typed[n] {
+			if !gone[n] && typed[n] && !stranger[n] {
 				want = append(want, blobDigest(name(n)))
 			}
 		}
 		slices.Sort(want)
 
-		found, err := walkBlob(t.Context(), store, own(name(0)))
+		first := own(name(0))
+		first.Annotations = map[string]string{labels.LabelUncompressed: blobDigest("the layer").String()}
+		found, err := walkBlob(t.Context(), store, first)
 		require.NoError(t, err)
 		require.Equal(t, asked, store.asked, "one question for each blob")
 		if len(want) == 0 {
 			require.Nil(t, found)
 			return
 		}
-		require.Equal(t, own(name(0)), found[0])
+		require.Equal(t, first, found[0])
 		require.Equal(t, want, digests(found[1:]))
 	})
 }
