@@ -155,6 +155,7 @@ func FuzzParse(f *testing.F) {
 			require.NotContains(t, err.Error(), "\n")
 			require.Positive(t, fault.Line, err)
 			require.LessOrEqual(t, fault.Line, lines, err)
+			require.Regexp(t, `^(?i:guard\b.*)?$`, fault.Key, "none but where the text is no TOML")
 			return
 		}
 
