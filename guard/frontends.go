@@ -24,7 +24,8 @@ import (
 // a base image whose layers the worker holds in so many compressions that a
 // cache export of it would build more than maxRemotes combinations. The store is
 // that of the default worker, where a build's images are resolved: what is
-// counted is what is there. The given map is left as it is.
+// counted is what is there. The given map is left as it is, and so is a frontend
+// that is decorated already.
 //
 // An image is warned of once in each run of a frontend, whatever the number of
 // its stages and platforms, with the numbers of the worst. Nothing else of a
@@ -34,7 +35,10 @@ import (
 func (g *Guard) Frontends(frontends map[string]frontend.Frontend, store content.InfoReaderProvider) map[string]frontend.Frontend {
 	decorated := make(map[string]frontend.Frontend, len(frontends))
 	for name, f := range frontends {
-		decorated[name] = &guardedFrontend{Frontend: f, guard: g, store: store}
+		if _, ok := f.(*guardedFrontend); !ok {
+			f = &guardedFrontend{Frontend: f, guard: g, store: store}
+		}
+		decorated[name] = f
 	}
 	return decorated
 }

@@ -231,6 +231,8 @@ func TestControlDecoratesFrontendsIfAsked(t *testing.T) {
 	asked := newTestGuard(t, config.Config{WarnImages: true})
 	assert.IsType(t, &guardedFrontend{}, asked.Control(opt).Frontends["test"])
 	assert.Same(t, f, opt.Frontends["test"], "the given map is as it was")
+	once := asked.Frontends(opt.Frontends, c.store)
+	assert.Equal(t, once, asked.Frontends(once, c.store))
 	opt.ContentStore = nil
 	assert.Same(t, f, asked.Control(opt).Frontends["test"], "nothing can be counted")
 }
