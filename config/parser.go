@@ -27,6 +27,9 @@ func (p *parser) config(t table) Config {
 	if t.SwitchFile != nil {
 		c.SwitchFile = *t.SwitchFile
 	}
+	if t.WarnImages != nil {
+		c.WarnImages = *t.WarnImages
+	}
 	// Sorted, so that the first fault is the same in every run.
 	for _, name := range slices.Sorted(maps.Keys(t.Exporter)) {
 		if !slices.Contains(ExporterTypes(), name) {

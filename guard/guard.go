@@ -91,14 +91,17 @@ func (g *Guard) Worker(w worker.Worker) worker.Worker {
 	return &guardedWorker{Worker: w, guard: g}
 }
 
-// Control decorates the cache exporters of a daemon; pass the result to
-// control.NewController. The given options are left as they are. The workers are
+// Control decorates the cache exporters of a daemon, and its frontends if the
+// configuration says WarnImages; pass the result to control.NewController. The given options are left as they are. The workers are
 // in their controller by then: decorate them before, with [Guard.Worker].
 //
 // What the guard does is measured with opt.MeterProvider; without one it is not.
 func (g *Guard) Control(opt control.Opt) control.Opt {
 	g.measure(opt.MeterProvider)
 	opt.ResolveCacheExporterFuncs = g.CacheExporters(opt.ResolveCacheExporterFuncs)
+	if g.config.WarnImages && opt.ContentStore != nil {
+		opt.Frontends = g.Frontends(opt.Frontends, opt.ContentStore)
+	}
 	return opt
 }
 

@@ -62,7 +62,7 @@ func (g *Guard) mode(e *export) config.Mode {
 // exports cannot be told apart here, so they share one line a second.
 func (g *Guard) observe(ctx context.Context, e *export, p *provider) {
 	log := func() {
-		bklog.G(ctx).WithFields(p.estimate.fields()).
+		bklog.G(ctx).WithFields(fields(p.estimate)).
 			WithField("exporter", e.typeName()).
 			WithField("compression", p.requested.String()).
 			Warn("cache export would be degraded")
