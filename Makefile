@@ -5,7 +5,7 @@ BUILDKIT_VERSION := $(shell sed -n 's|.*github.com/moby/buildkit \(v[^ ]*\).*|\1
 
 BUILDKIT := ./vendor/github.com/moby/buildkit
 LINK := -X github.com/moby/buildkit/version.Version
-LIBRARY := $(shell find config guard -name '*.go' -not -name '*_test.go')
+LIBRARY := $(shell find config guard upstream -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
