@@ -10,7 +10,7 @@ SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What only the tests need.
-TOOLS := bin/tools/buildkitd-race bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
+TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
 .PHONY: all
@@ -42,6 +42,7 @@ bench: $(PARTS) runc ## measure the guard beside upstream
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
 	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/...
+	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 
 .PHONY: diff
 diff: daemon/overlay/overlay.json ## show what differs from upstream's main.go
@@ -90,6 +91,10 @@ bin/buildctl: daemon/vendor/modules.txt
 bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"
 	go build -trimpath -o $@ ./cmd/bkguard
+
+bin/tools/example-daemon: $(wildcard examples/daemon/*) $(LIBRARY)
+	@echo "building $@: about a minute the first time"
+	cd examples/daemon && go build -trimpath -o ../../$@ .
 
 bin/tools/registry: tools/go.mod tools/go.sum
 	@echo "building $@: about a minute the first time"

@@ -2,8 +2,10 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
+	"github.com/moby/buildkit/util/compression"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -43,4 +45,19 @@ func TestDefects(t *testing.T) {
 			assert.False(t, there, "guarded")
 		})
 	}
+}
+
+// TestLostCombinations counts what sharedDescriptors leaves of a product.
+func TestLostCombinations(t *testing.T) {
+	ctx, c := newCache(t)
+	ref, err := c.chain(ctx, 11, compression.Uncompressed)
+	require.NoError(t, err)
+	all, err := c.remotes(ctx, ref, gzip)
+	require.NoError(t, err)
+	require.Len(t, all[1:], 1024)
+	different := map[string]struct{}{}
+	for _, remote := range all[1:] {
+		different[fmt.Sprint(remote.Descriptors)] = struct{}{}
+	}
+	assert.Len(t, different, 32)
 }
