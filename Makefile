@@ -5,12 +5,12 @@ BUILDKIT_VERSION := $(shell sed -n 's|.*github.com/moby/buildkit \(v[^ ]*\).*|\1
 
 BUILDKIT := ./vendor/github.com/moby/buildkit
 LINK := -X github.com/moby/buildkit/version.Version
-LIBRARY := $(shell find config cost guard internal -name '*.go' -not -name '*_test.go')
+LIBRARY := $(shell find config cost guard internal upstream -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What only the tests need.
-TOOLS := bin/tools/buildkitd-race bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
+TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
 # Packages compiled without their paths serve every module here: the vendored
@@ -63,6 +63,7 @@ fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
 	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/...
+	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 
 .PHONY: diff
 diff: daemon/overlay/overlay.json ## show what differs from upstream's main.go
@@ -111,6 +112,10 @@ bin/buildctl: daemon/vendor/modules.txt
 bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"
 	go build -o $@ ./cmd/bkguard
+
+bin/tools/example-daemon: $(wildcard examples/daemon/*) $(LIBRARY)
+	@echo "building $@: about a minute the first time"
+	cd examples/daemon && go build -o ../../$@ .
 
 bin/tools/registry: tools/go.mod tools/go.sum
 	@echo "building $@: about a minute the first time"

@@ -27,8 +27,11 @@ const (
 )
 
 // Mode returns the mode in force for a type of cache exporter, and who has set
-// it. An empty or unknown type gives that of all others.
+// it. An empty or unknown type gives that of all others. A nil guard is off.
 func (g *Guard) Mode(exporterType string) (config.Mode, ModeSource) {
+	if g == nil {
+		return config.ModeOff, ModeFromGuard
+	}
 	if mode, _, _ := g.modeSwitch.current(); mode != "" {
 		return mode, ModeFromSwitch
 	}
