@@ -59,6 +59,10 @@ fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default
 		done; done; \
 	done
 
+.PHONY: compat
+compat: ## try other releases of buildkit, for minutes each; writes docs/compat.md
+	go run ./test/compat -write docs/compat.md
+
 .PHONY: lint
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
