@@ -60,7 +60,7 @@ fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default
 	done
 
 .PHONY: compat
-compat: ## try other releases of buildkit, for minutes each; writes docs/compat.md
+compat: $(PARTS) runc ## try other releases of buildkit, for minutes each; writes docs/compat.md
 	go run ./test/compat -write docs/compat.md
 
 .PHONY: bump

@@ -107,7 +107,7 @@ func TestFailureIsOneLine(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	good := trial{release: release{"v0.2.0", true}, passed: []string{"modules", "guard", "tests", "weave", "daemon"}}
+	good := trial{release: release{"v0.2.0", true}, passed: []string{"modules", "guard", "tests", "weave", "daemon", "exports"}}
 	bad := trial{
 		release: release{"v0.1.0", false},
 		passed:  []string{"modules"},
@@ -115,10 +115,10 @@ func TestReport(t *testing.T) {
 	}
 	page := report(checkout{buildkit: "v0.2.0"}, []trial{good, bad})
 	assert.Contains(t, page, `
-| release | promised | modules | guard | tests | weave | daemon | what broke |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-| v0.2.0 | yes | ok | ok | ok | ok | ok |  |
-`+"| v0.1.0 | no | ok | broken |  | broken |  | guard: `a\\|b`; weave: `c` |\n")
+| release | promised | modules | guard | tests | weave | daemon | exports | what broke |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| v0.2.0 | yes | ok | ok | ok | ok | ok | ok |  |
+`+"| v0.1.0 | no | ok | broken |  | broken |  |  | guard: `a\\|b`; weave: `c` |\n")
 
 	require.NoError(t, broken([]trial{good, bad}))
 	bad.promised = true

@@ -31,10 +31,11 @@ func main() {
 
 const usage = `Usage: go run ./test/compat [-write FILE] [RELEASE...]
 
-Compiles the guard, runs its tests, and weaves and builds the daemon with each
-release of buildkit; without arguments with those in test/compat/releases.go.
-The checkout stays as it is. The error names the releases that are promised to
-work and do not.
+Compiles the guard, runs its tests, weaves and builds the daemon, and lets it
+export, with each release of buildkit; without arguments with those in
+test/compat/releases.go. The checkout stays as it is. Needs root, and the
+programs that make builds. The error names the releases that are promised to work
+and do not.
 
 Flags:
   -write FILE  write the results to a page, too

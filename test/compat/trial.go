@@ -24,6 +24,7 @@ var steps = []step{
 	{"tests", []string{"guard"}, workspace.test},
 	{"weave", []string{"modules"}, workspace.weave},
 	{"daemon", []string{"guard", "weave"}, workspace.build},
+	{"exports", []string{"daemon"}, workspace.export},
 }
 
 // trial is what became of the steps with a release.

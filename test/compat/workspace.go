@@ -13,6 +13,7 @@ import (
 // workspace is a temporary copy of the checkout for one release of buildkit.
 type workspace struct {
 	dir     string
+	source  checkout
 	release string
 }
 
@@ -52,6 +53,30 @@ func (w workspace) build(ctx context.Context) error {
 	return nil
 }
 
+// scenarios are the tests that a daemon must pass: it exports 61 layers in two
+// compressions in 512 MiB, and keeps a cache inline.
+var scenarios = []string{"TestExportSurvives/61_layers", "TestInlineKeepsCache"}
+
+// export plays the scenarios on the daemon. The other programs are those of the
+// checkout.
+func (w workspace) export(ctx context.Context) error {
+	for _, name := range []string{"buildctl", "buildkitd-stock", "tools"} {
+		if err := os.Symlink(filepath.Join(w.source.dir, "bin", name), filepath.Join(w.dir, "bin", name)); err != nil {
+			return err
+		}
+	}
+	out, err := command(ctx, w.dir, "go", "test", "-vet=off", "-count=1", "-v", "-run", strings.Join(scenarios, "|"), "./test")
+	if err != nil {
+		return err
+	}
+	for _, name := range scenarios {
+		if !strings.Contains(out, "--- PASS: "+name+" ") {
+			return fmt.Errorf("there is no test %s", name)
+		}
+	}
+	return nil
+}
+
 // withWorkspace runs f with a copy of the checkout that is removed afterwards.
 func (c checkout) withWorkspace(ctx context.Context, version string, f func(workspace) error) error {
 	dir, err := os.MkdirTemp("", "bkguard-compat-")
@@ -62,5 +87,5 @@ func (c checkout) withWorkspace(ctx context.Context, version string, f func(work
 	if err := c.copyTo(ctx, dir); err != nil {
 		return err
 	}
-	return f(workspace{dir, version})
+	return f(workspace{dir: dir, source: c, release: version})
 }
