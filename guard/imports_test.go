@@ -17,6 +17,8 @@ var allowedImports = []string{
 	"github.com/bkguard/bkguard",
 	"github.com/containerd/containerd/v2",
 	"github.com/containerd/errdefs",
+	"github.com/containerd/platforms",
+	"github.com/containerd/stargz-snapshotter/estargz",
 	"github.com/fsnotify/fsnotify",
 	"github.com/moby/buildkit",
 	"github.com/opencontainers/go-digest",

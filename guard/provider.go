@@ -94,12 +94,13 @@ type provider struct {
 }
 
 func newProvider(main *solver.Remote, store content.Store, layers variants) *provider {
+	inner, chain := main.Provider, main.Descriptors
 	return &provider{
-		main:   main.Provider,
+		main:   inner,
 		layers: layers,
 		route: func(dgst digest.Digest) content.InfoReaderProvider {
-			if slices.ContainsFunc(main.Descriptors, func(own ocispecs.Descriptor) bool { return own.Digest == dgst }) {
-				return main.Provider
+			if slices.ContainsFunc(chain, func(own ocispecs.Descriptor) bool { return own.Digest == dgst }) {
+				return inner
 			}
 			return store
 		},

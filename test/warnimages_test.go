@@ -47,11 +47,11 @@ func TestDaemonWarnsOfWhatItHolds(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, warned(recipe.Output), recipe.Output)
 
-	out, err = daemon.Buildx(t.Context(), tool(t, "buildx"), harness.BuildxBuild{
+	result, err := daemon.Buildx(t.Context(), tool(t, "buildx"), harness.BuildxBuild{
 		Dockerfile: fiveStages(base),
 		Output:     harness.PushOutput(registry.Host + "/buildx:latest"),
 	})
 	require.NoError(t, err)
-	assert.Equal(t, 1, warned(out), out)
-	assert.Contains(t, out, "1 warning found")
+	assert.Equal(t, 1, warned(result.Output), result.Output)
+	assert.Contains(t, result.Output, "1 warning found")
 }
