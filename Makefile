@@ -3,14 +3,14 @@
 GUARD_VERSION := $(shell sed -n 's/^const Version = "\(.*\)"/\1/p' guard/guard.go)
 BUILDKIT_VERSION := $(shell sed -n 's|.*github.com/moby/buildkit \(v[^ ]*\).*|\1|p' daemon/go.mod)
 
-BUILDKIT := ./vendor/github.com/moby/buildkit
+VENDORED := ./vendor/github.com/moby/buildkit
 LINK := -X github.com/moby/buildkit/version.Version
-LIBRARY := $(shell find config guard -name '*.go' -not -name '*_test.go')
+LIBRARY := $(shell find config cost guard internal upstream -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What only the tests need.
-TOOLS := bin/tools/buildkitd-race bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
+TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
 # Packages compiled without their paths serve every module here: the vendored
@@ -59,14 +59,23 @@ fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default
 		done; done; \
 	done
 
+.PHONY: compat
+compat: $(PARTS) runc ## try other releases of buildkit, for minutes each; writes docs/compat.md
+	go run ./test/compat -write docs/compat.md
+
+.PHONY: bump
+bump: ## move to another release of buildkit: make bump BUILDKIT=vX.Y.Z
+	@tools/bump.sh "$$BUILDKIT"
+
 .PHONY: lint
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
 	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/...
+	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 
 .PHONY: diff
 diff: daemon/overlay/overlay.json ## show what differs from upstream's main.go
-	@diff -u daemon/$(BUILDKIT)/cmd/buildkitd/main.go daemon/overlay/main.go; test $$? -eq 1
+	@diff -u daemon/$(VENDORED)/cmd/buildkitd/main.go daemon/overlay/main.go; test $$? -eq 1
 
 .PHONY: clean
 clean: ## remove what was built; the caches of go stay
@@ -89,28 +98,32 @@ daemon/vendor/modules.txt: go.mod daemon/go.mod daemon/go.sum $(LIBRARY)
 	@touch $@
 
 daemon/overlay/overlay.json: daemon/vendor/modules.txt $(SEAM)
-	cd daemon && go run ./weave $(BUILDKIT)/cmd/buildkitd/main.go overlay
+	cd daemon && go run ./weave $(VENDORED)/cmd/buildkitd/main.go overlay
 
 bin/buildkitd: daemon/overlay/overlay.json
 	@echo "building $@: about two minutes the first time"
-	cd daemon && go build -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
+	cd daemon && go build -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
 bin/buildkitd-stock: daemon/vendor/modules.txt
 	@echo "building $@: upstream's, for comparison"
-	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
+	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
 # The guarded daemon with the race detector in it.
 bin/tools/buildkitd-race: daemon/overlay/overlay.json
 	@echo "building $@: about three minutes the first time"
-	cd daemon && go build -race -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildkitd
+	cd daemon && go build -race -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
 bin/buildctl: daemon/vendor/modules.txt
 	@echo "building $@"
-	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(BUILDKIT)/cmd/buildctl
+	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(VENDORED)/cmd/buildctl
 
 bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"
 	go build -o $@ ./cmd/bkguard
+
+bin/tools/example-daemon: $(wildcard examples/daemon/*) $(LIBRARY)
+	@echo "building $@: about a minute the first time"
+	cd examples/daemon && go build -o ../../$@ .
 
 bin/tools/registry: tools/go.mod tools/go.sum
 	@echo "building $@: about a minute the first time"

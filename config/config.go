@@ -40,6 +40,9 @@ type Config struct {
 	// Prefer says which blob of a layer an export writes; the default is
 	// PreferRequested.
 	Prefer Prefer
+	// WarnImages lets the frontends of the daemon warn clients of base images
+	// whose layers are there in many compressions. The default is false.
+	WarnImages bool
 	// Exporters holds what differs by type of cache exporter.
 	Exporters map[string]Exporter
 }

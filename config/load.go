@@ -67,6 +67,7 @@ type table struct {
 	MemoryLimit *string                  `toml:"memoryLimit"`
 	SwitchFile  *string                  `toml:"switchFile"`
 	Prefer      *string                  `toml:"prefer"`
+	WarnImages  *bool                    `toml:"warnImages"`
 	Exporter    map[string]exporterTable `toml:"exporter"`
 }
 
@@ -76,7 +77,7 @@ type exporterTable struct {
 }
 
 var (
-	tableKeys    = []string{"mode", "maxRemotes", "maxMemory", "memoryLimit", "switchFile", "prefer", "exporter"}
+	tableKeys    = []string{"mode", "maxRemotes", "maxMemory", "memoryLimit", "switchFile", "prefer", "warnImages", "exporter"}
 	exporterKeys = []string{"mode", "prefer"}
 )
 

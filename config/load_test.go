@@ -48,7 +48,7 @@ func TestFaultsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		},
 		"unknown key": {
 			"[guard]\nmode = \"off\"\nmaxRemote = 1\n",
-			`f.toml:3: guard.maxRemote: unknown key "maxRemote", did you mean "maxRemotes"? (allowed: mode, maxRemotes, maxMemory, memoryLimit, switchFile, prefer, exporter)`,
+			`f.toml:3: guard.maxRemote: unknown key "maxRemote", did you mean "maxRemotes"? (allowed: mode, maxRemotes, maxMemory, memoryLimit, switchFile, prefer, warnImages, exporter)`,
 		},
 		"unknown exporter key": {
 			"[guard.exporter.s3]\nmod = \"off\"\n",
@@ -87,6 +87,9 @@ func TestFaultsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		},
 		"wrong type": {
 			"[guard]\nmaxRemotes = \"many\"\n", "f.toml:2: guard.maxRemotes: ",
+		},
+		"a word for a switch": {
+			"[guard]\nwarnImages = \"yes\"\n", "f.toml:2: guard.warnImages: ",
 		},
 		"guard is no table": {
 			"guard = 3\n", "f.toml:1: guard: ",

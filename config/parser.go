@@ -27,6 +27,9 @@ func (p *parser) config(t table) Config {
 	if t.SwitchFile != nil {
 		c.SwitchFile = *t.SwitchFile
 	}
+	if t.WarnImages != nil {
+		c.WarnImages = *t.WarnImages
+	}
 	// Sorted, so that the first fault is the same in every run.
 	for _, name := range slices.Sorted(maps.Keys(t.Exporter)) {
 		if !slices.Contains(ExporterTypes(), name) {
@@ -79,11 +82,18 @@ func (p *parser) maxRemotes(value *int64, key ...string) int {
 	if value == nil {
 		return 0
 	}
-	if *value < 1 || *value > MaxRemotesLimit {
-		p.fail(fmt.Errorf("%d is out of range (allowed: 1 to %d; mode = \"single\" never builds more than one chain)", *value, MaxRemotesLimit), key...)
+	if err := checkMaxRemotes(*value); err != nil {
+		p.fail(err, key...)
 		return 0
 	}
 	return int(*value)
+}
+
+func checkMaxRemotes(n int64) error {
+	if n < 1 || n > MaxRemotesLimit {
+		return fmt.Errorf("%d is out of range (allowed: 1 to %d; mode = \"single\" never builds more than one chain)", n, MaxRemotesLimit)
+	}
+	return nil
 }
 
 func (p *parser) memory(value *string, off bool, key ...string) Memory {

@@ -43,6 +43,7 @@ func Settings(file string, data []byte) ([]Setting, error) {
 	add(c.MemoryLimit.String(), t.MemoryLimit != nil, "guard", "memoryLimit")
 	add(c.SwitchFile, t.SwitchFile != nil, "guard", "switchFile")
 	add(string(c.Prefer), t.Prefer != nil, "guard", "prefer")
+	add(strconv.FormatBool(c.WarnImages), t.WarnImages != nil, "guard", "warnImages")
 	for _, name := range slices.Sorted(maps.Keys(t.Exporter)) {
 		exporter := t.Exporter[name]
 		if exporter.Mode != nil {

@@ -26,6 +26,7 @@ func TestSettingsSayWhereTheyAreWritten(t *testing.T) {
 		{"guard.memoryLimit", "90%", 0},
 		{"guard.switchFile", "", 0},
 		{"guard.prefer", "requested", 0},
+		{"guard.warnImages", "false", 0},
 		{"guard.exporter.inline.prefer", "main", 8},
 		{"guard.exporter.s3.mode", "off", 3},
 	}, settings)

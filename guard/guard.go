@@ -18,6 +18,8 @@ package guard
 
 import (
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/moby/buildkit/cache/remotecache"
@@ -32,22 +34,31 @@ import (
 const Version = "0.1.0"
 
 // Guard decorates the workers and cache exporters of a daemon. One guard is for
-// a whole process: its memory budget covers all that it decorates. It is safe
-// for concurrent use.
+// a whole process: its memory budget covers all that it decorates. Guards are
+// made by New. A nil guard guards nothing: it hands back what it is given, and
+// its mode is off. It is safe for concurrent use.
 type Guard struct {
 	config         config.Config
 	limits         limits
 	modeSwitch     *modeSwitch // nil without a switch file
 	stats          stats
+	measured       sync.Once
 	observedInline rate.Sometimes
 }
 
-// New returns a guard. Zero fields of the configuration mean their defaults.
-// The memory budget is fixed here: a percentage refers to the memory limit of
-// the process at this moment. With a switch file, the guard watches it until
-// Close. The error is that of finding the memory limit.
+// New returns a guard. Zero fields of the configuration mean their defaults; the
+// guard keeps a copy of it. The memory budget is fixed here: a percentage refers
+// to the memory limit of the process at this moment. With a switch file, the
+// guard watches it until Close.
+//
+// The error is that of an invalid configuration, naming the key, or of finding
+// the memory limit.
 func New(c config.Config) (*Guard, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
 	c = c.WithDefaults()
+	c.Exporters = maps.Clone(c.Exporters)
 	limit, err := processLimit()
 	if err != nil {
 		return nil, fmt.Errorf("find the memory limit: %w", err)
@@ -62,17 +73,33 @@ func New(c config.Config) (*Guard, error) {
 }
 
 // Close stops watching the switch file; the mode stays as it is. What the guard
-// has decorated goes on working. Closing twice is fine.
+// has decorated goes on working, and it may decorate more. Closing twice is
+// fine. The error is always nil.
 func (g *Guard) Close() error {
-	g.modeSwitch.close()
+	if g != nil {
+		g.modeSwitch.close()
+	}
 	return nil
 }
 
-// Config returns the configuration with its defaults filled in.
-func (g *Guard) Config() config.Config { return g.config }
+// Config returns a copy of the configuration with its defaults filled in. That
+// of a nil guard has ModeOff.
+func (g *Guard) Config() config.Config {
+	if g == nil {
+		return config.Config{Mode: config.ModeOff}.WithDefaults()
+	}
+	c := g.config
+	c.Exporters = maps.Clone(c.Exporters)
+	return c
+}
 
 // Budget is the memory in bytes that all built remotes may take together.
-func (g *Guard) Budget() uint64 { return g.limits.budget.max }
+func (g *Guard) Budget() uint64 {
+	if g == nil {
+		return 0
+	}
+	return g.limits.budget.max
+}
 
 // Worker decorates a worker; add the result to the worker controller instead of
 // the worker itself. A nil worker stays nil, and a worker that is decorated
@@ -82,8 +109,8 @@ func (g *Guard) Budget() uint64 { return g.limits.budget.max }
 // cached results are exported, and these come through the controller
 // (worker/cacheresult.go).
 func (g *Guard) Worker(w worker.Worker) worker.Worker {
-	if w == nil {
-		return nil
+	if g == nil || w == nil {
+		return w
 	}
 	if decorated, ok := w.(*guardedWorker); ok {
 		return decorated
@@ -91,20 +118,31 @@ func (g *Guard) Worker(w worker.Worker) worker.Worker {
 	return &guardedWorker{Worker: w, guard: g}
 }
 
-// Control decorates the cache exporters of a daemon; pass the result to
-// control.NewController. The given options are left as they are. The workers are
+// Control decorates the cache exporters of a daemon, and its frontends if the
+// configuration says WarnImages; pass the result to control.NewController. The given options are left as they are. The workers are
 // in their controller by then: decorate them before, with [Guard.Worker].
 //
 // What the guard does is measured with opt.MeterProvider; without one it is not.
+// A process with several controllers calls Control for each: the first provider
+// measures the exports of all of them.
 func (g *Guard) Control(opt control.Opt) control.Opt {
+	if g == nil {
+		return opt
+	}
 	g.measure(opt.MeterProvider)
 	opt.ResolveCacheExporterFuncs = g.CacheExporters(opt.ResolveCacheExporterFuncs)
+	if g.config.WarnImages && opt.ContentStore != nil {
+		opt.Frontends = g.Frontends(opt.Frontends, opt.ContentStore)
+	}
 	return opt
 }
 
 // CacheExporters decorates cache exporters by their type, for daemons
 // without a controller of upstream's. The given map is left as it is.
 func (g *Guard) CacheExporters(funcs map[string]remotecache.ResolveCacheExporterFunc) map[string]remotecache.ResolveCacheExporterFunc {
+	if g == nil {
+		return funcs
+	}
 	decorated := make(map[string]remotecache.ResolveCacheExporterFunc, len(funcs))
 	for exporterType, f := range funcs {
 		decorated[exporterType] = g.cacheExporter(exporterType, f)

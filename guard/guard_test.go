@@ -2,13 +2,17 @@ package guard
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 
 	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/cache/remotecache/inline"
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/session"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/bkguard/bkguard/config"
 )
@@ -44,4 +48,96 @@ func TestControlLeavesItsOptionsAlone(t *testing.T) {
 	funcs["s3"] = nil
 	assert.NotNil(t, opt.ResolveCacheExporterFuncs["s3"])
 	assert.Nil(t, newTestGuard(t, config.Config{}).Control(control.Opt{}).ResolveCacheExporterFuncs["s3"])
+}
+
+// TestNilGuardGuardsNothing lets a daemon do without a guard by a nil.
+func TestNilGuardGuardsNothing(t *testing.T) {
+	var g *Guard
+	w := &storeWorker{}
+	assert.Same(t, w, g.Worker(w))
+	exporter, err := inline.ResolveCacheExporterFunc()(t.Context(), nil, nil)
+	require.NoError(t, err)
+	opt := g.Control(control.Opt{ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{
+		"inline": func(context.Context, session.Group, map[string]string) (remotecache.Exporter, error) {
+			return exporter, nil
+		},
+	}})
+	resolved, err := opt.ResolveCacheExporterFuncs["inline"](t.Context(), nil, nil)
+	require.NoError(t, err)
+	assert.Same(t, exporter, resolved)
+	assert.Nil(t, g.CacheExporters(nil))
+
+	mode, _ := g.Mode("")
+	assert.Equal(t, config.ModeOff, mode)
+	assert.Equal(t, config.ModeOff, g.Config().Mode)
+	assert.Equal(t, ModeStatus{config.ModeOff, ModeFromGuard}, g.Status().Modes["s3"])
+	assert.Zero(t, g.Budget())
+	assert.NoError(t, g.Close())
+}
+
+func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
+	_, err := New(config.Config{MaxRemotes: -1})
+	assert.ErrorContains(t, err, "guard.maxRemotes: -1 is out of range")
+}
+
+// TestConfigurationIsCopied changes it while the guard reads its own.
+func TestConfigurationIsCopied(t *testing.T) {
+	exporters := map[string]config.Exporter{"s3": {Mode: config.ModeSingle}}
+	g := newTestGuard(t, config.Config{Exporters: exporters})
+	changed := make(chan struct{})
+	go func() {
+		defer close(changed)
+		exporters["s3"] = config.Exporter{Mode: config.ModeOff}
+		g.Config().Exporters["s3"] = config.Exporter{Mode: config.ModeOff}
+	}()
+	for range 100 {
+		mode, _ := g.Mode("s3")
+		assert.Equal(t, config.ModeSingle, mode)
+	}
+	<-changed
+}
+
+// TestSeveralControllers has two controllers of a process share a guard, whose
+// exports are counted once.
+func TestSeveralControllers(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	opt := control.Opt{
+		MeterProvider:             sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)),
+		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{"inline": inline.ResolveCacheExporterFunc()},
+	}
+	g := newTestGuard(t, config.Config{})
+	for range 2 {
+		e, err := g.Control(opt).ResolveCacheExporterFuncs["inline"](t.Context(), nil, nil)
+		require.NoError(t, err)
+		_, err = e.(inlineCache).ExportForLayers(t.Context(), nil)
+		require.NoError(t, err)
+	}
+	var metrics metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &metrics))
+	var exports int64
+	for _, m := range metrics.ScopeMetrics[0].Metrics {
+		if m.Name == "bkguard.exports" {
+			for _, point := range m.Data.(metricdata.Sum[int64]).DataPoints {
+				exports += point.Value
+			}
+		}
+	}
+	assert.EqualValues(t, 2, exports)
+}
+
+// TestClosedGuard works on, and decorates more.
+func TestClosedGuard(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "block")
+	g := newTestGuard(t, config.Config{SwitchFile: path})
+	require.NoError(t, g.Close())
+	require.NoError(t, g.Close())
+	mode, source := g.Mode("")
+	assert.Equal(t, config.ModeBlock, mode)
+	assert.Equal(t, ModeFromSwitch, source)
+	e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
+	data, err := e.(inlineCache).ExportForLayers(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Nil(t, data)
+	assert.Equal(t, OutcomeBlocked, g.Status().Decisions[0].Outcome)
 }

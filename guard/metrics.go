@@ -23,15 +23,18 @@ const (
 )
 
 // measure makes the instruments. They read what the guard counts anyway when
-// they are asked, so an export costs nothing more. A nil provider makes none; a
-// failure is logged, as nothing but the figures depends on it.
+// they are asked, so an export costs nothing more. A nil provider makes none, and
+// neither does a second one, which would count all exports again. A failure is
+// logged, as nothing but the figures depends on it.
 func (g *Guard) measure(provider metric.MeterProvider) {
 	if provider == nil {
 		return
 	}
-	if err := g.instruments(provider.Meter(instrumentationName, metric.WithInstrumentationVersion(Version))); err != nil {
-		bklog.L.WithError(err).Warn("cache guard is not measured")
-	}
+	g.measured.Do(func() {
+		if err := g.instruments(provider.Meter(instrumentationName, metric.WithInstrumentationVersion(Version))); err != nil {
+			bklog.L.WithError(err).Warn("cache guard is not measured")
+		}
+	})
 }
 
 func (g *Guard) instruments(meter metric.Meter) error {

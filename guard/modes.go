@@ -27,8 +27,11 @@ const (
 )
 
 // Mode returns the mode in force for a type of cache exporter, and who has set
-// it. An empty or unknown type gives that of all others.
+// it. An empty or unknown type gives that of all others. A nil guard is off.
 func (g *Guard) Mode(exporterType string) (config.Mode, ModeSource) {
+	if g == nil {
+		return config.ModeOff, ModeFromGuard
+	}
 	if mode, _, _ := g.modeSwitch.current(); mode != "" {
 		return mode, ModeFromSwitch
 	}
@@ -62,7 +65,7 @@ func (g *Guard) mode(e *export) config.Mode {
 // exports cannot be told apart here, so they share one line a second.
 func (g *Guard) observe(ctx context.Context, e *export, p *provider) {
 	log := func() {
-		bklog.G(ctx).WithFields(p.estimate.fields()).
+		bklog.G(ctx).WithFields(fields(p.estimate)).
 			WithField("exporter", e.typeName()).
 			WithField("compression", p.requested.String()).
 			Warn("cache export would be degraded")

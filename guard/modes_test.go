@@ -161,7 +161,7 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 
 	status := g.Status()
 	assert.Equal(t, map[Outcome]int64{OutcomeDegraded: 1, OutcomeObserved: 1, OutcomeBlocked: 1, OutcomeUntouched: 1}, status.Exports)
-	assert.Equal(t, uint64(2048*upstreamRemoteBytes), status.Avoided)
+	assert.Equal(t, Estimate{Remotes: 2048}.UpstreamBytes(), status.Avoided)
 	assert.Equal(t, ModeStatus{config.ModeObserve, ModeFromExporter}, status.Modes["s3"])
 	require.Len(t, status.Decisions, 4)
 	assert.Equal(t, "local", status.Decisions[0].Exporter, "the newest comes first")
@@ -183,7 +183,7 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 		outcomes[outcome.AsString()] += point.Value
 	}
 	assert.Equal(t, map[string]int64{"degraded": 1, "observed": 1, "blocked": 1, "untouched": 1}, outcomes)
-	assert.InDelta(t, 2048*upstreamRemoteBytes, byName["bkguard.avoided"].(metricdata.Sum[float64]).DataPoints[0].Value, 0)
+	assert.InDelta(t, float64(Estimate{Remotes: 2048}.UpstreamBytes()), byName["bkguard.avoided"].(metricdata.Sum[float64]).DataPoints[0].Value, 0)
 	assert.Len(t, byName["bkguard.mode"].(metricdata.Gauge[int64]).DataPoints, len(config.ExporterTypes()))
 	assert.EqualValues(t, g.Budget(), byName["bkguard.budget"].(metricdata.Gauge[int64]).DataPoints[0].Value)
 	for _, name := range []string{"bkguard.records.refused", "bkguard.walk.errors", "bkguard.blobs.replaced", "bkguard.blobs.lost", "bkguard.switch.faults", "bkguard.live", "bkguard.estimate"} {

@@ -9,7 +9,6 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
-	"github.com/moby/buildkit/util/contentutil"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -59,7 +58,13 @@ type sessionRoute struct {
 }
 
 func (r sessionRoute) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
-	return contentutil.ProviderForSession(r.route(desc.Digest), r.group).ReaderAt(ctx, desc)
+	var p content.Provider = r.route(desc.Digest)
+	if s, ok := p.(interface {
+		ProviderForSession(session.Group) content.Provider
+	}); ok {
+		p = s.ProviderForSession(r.group)
+	}
+	return p.ReaderAt(ctx, desc)
 }
 
 // provider is what all remotes of one record read from: the main remote's own
@@ -89,12 +94,13 @@ type provider struct {
 }
 
 func newProvider(main *solver.Remote, store content.Store, layers variants) *provider {
+	inner, chain := main.Provider, main.Descriptors
 	return &provider{
-		main:   main.Provider,
+		main:   inner,
 		layers: layers,
 		route: func(dgst digest.Digest) content.InfoReaderProvider {
-			if slices.ContainsFunc(main.Descriptors, func(own ocispecs.Descriptor) bool { return own.Digest == dgst }) {
-				return main.Provider
+			if slices.ContainsFunc(chain, func(own ocispecs.Descriptor) bool { return own.Digest == dgst }) {
+				return inner
 			}
 			return store
 		},

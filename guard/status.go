@@ -50,11 +50,15 @@ type SwitchStatus struct {
 	Invalid string `json:"invalid,omitempty"`
 }
 
-// Status returns what the guard is doing at this moment.
+// Status returns what the guard is doing at this moment. That of a nil guard has
+// the modes alone.
 func (g *Guard) Status() Status {
+	if g == nil {
+		return Status{Version: Version, Modes: g.modes()}
+	}
 	s := Status{
 		Version:    Version,
-		Modes:      make(map[string]ModeStatus),
+		Modes:      g.modes(),
 		MaxRemotes: g.config.MaxRemotes,
 		Prefer:     g.config.Prefer,
 		Budget:     g.limits.budget.max,
@@ -63,10 +67,6 @@ func (g *Guard) Status() Status {
 		WalkErrors: g.stats.walkErrors.Load(),
 		Replaced:   g.stats.replaced.Load(),
 		Lost:       g.stats.lost.Load(),
-	}
-	for _, exporterType := range config.ExporterTypes() {
-		mode, source := g.Mode(exporterType)
-		s.Modes[exporterType] = ModeStatus{Mode: mode, Source: source}
 	}
 	if g.modeSwitch != nil {
 		mode, invalid, _ := g.modeSwitch.current()
@@ -83,4 +83,14 @@ func (g *Guard) Status() Status {
 	s.Decisions = slices.Clone(g.stats.decisions)
 	slices.Reverse(s.Decisions)
 	return s
+}
+
+// modes returns the mode in force for each type of exporter.
+func (g *Guard) modes() map[string]ModeStatus {
+	modes := make(map[string]ModeStatus)
+	for _, exporterType := range config.ExporterTypes() {
+		mode, source := g.Mode(exporterType)
+		modes[exporterType] = ModeStatus{Mode: mode, Source: source}
+	}
+	return modes
 }

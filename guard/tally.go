@@ -45,7 +45,7 @@ func (t *tally) add(p *provider) {
 func (t *tally) report(ctx context.Context, exporterType, writes string) bool {
 	entry := bklog.G(ctx).WithField("exporter", exporterType)
 	if t.records > 0 {
-		entry = entry.WithFields(t.widest.fields()).WithFields(logrus.Fields{
+		entry = entry.WithFields(fields(t.widest)).WithFields(logrus.Fields{
 			"records": t.records, "avoided": t.avoided, "compression": t.requested,
 		})
 		_ = progress.OneOff(ctx, fmt.Sprintf("cache guard: %d layers in %d compressions, %s combinations avoided, exporting %s",
@@ -65,7 +65,7 @@ func (p *provider) debug(ctx context.Context) {
 	if !p.refused && p.walkErr == nil {
 		return
 	}
-	entry := bklog.G(ctx).WithFields(p.estimate.fields()).WithField("compression", p.requested.String())
+	entry := bklog.G(ctx).WithFields(fields(p.estimate)).WithField("compression", p.requested.String())
 	if p.walkErr != nil {
 		entry = entry.WithError(p.walkErr)
 	}
@@ -73,7 +73,7 @@ func (p *provider) debug(ctx context.Context) {
 }
 
 // fields describe an estimate in a log line; avoided is in bytes.
-func (e Estimate) fields() logrus.Fields {
+func fields(e Estimate) logrus.Fields {
 	return logrus.Fields{
 		"layers":       e.Layers,
 		"compressions": e.Compressions,

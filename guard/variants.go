@@ -59,7 +59,8 @@ func walkChain(chain []ocispecs.Descriptor, walk func(own ocispecs.Descriptor) (
 	return layers, firstErr
 }
 
-// link is a label of one blob that names another.
+// link is a label of one blob that names another; from is empty for the blob
+// that a walk begins with.
 type link struct{ from, to digest.Digest }
 
 // walkBlob finds every blob of the layer that own is a blob of, by breadth
@@ -73,24 +74,40 @@ type link struct{ from, to digest.Digest }
 // the question, and if the store fails.
 func walkBlob(ctx context.Context, store content.InfoProvider, own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
 	var (
-		seen   = map[digest.Digest]struct{}{own.Digest: {}}
-		queue  = []link{{to: own.Digest}}
+		// found are the blobs of the layer, and those that are not there.
+		found  = map[digest.Digest]struct{}{own.Digest: {}}
 		others []ocispecs.Descriptor
+		// refused may yet be reached by a link that they return.
+		refused map[digest.Digest]content.Info
+		queue   = []link{{to: own.Digest}}
 	)
 	for len(queue) > 0 {
 		next := queue[0]
 		queue = queue[1:]
-		info, err := store.Info(ctx, next.to)
-		if cerrdefs.IsNotFound(err) {
+		if _, ok := found[next.to]; ok && next.from != "" {
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		if next.to != own.Digest {
-			if !sameLayer(own, info, next.from) {
+		info, ok := refused[next.to]
+		if !ok {
+			var err error
+			info, err = store.Info(ctx, next.to)
+			if cerrdefs.IsNotFound(err) {
+				found[next.to] = struct{}{}
 				continue
 			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		if next.from != "" {
+			if !sameLayer(own, info, next.from) {
+				if refused == nil {
+					refused = make(map[digest.Digest]content.Info)
+				}
+				refused[next.to] = info
+				continue
+			}
+			found[next.to] = struct{}{}
 			if desc, ok := blobDescriptor(info); ok {
 				others = append(others, desc)
 			}
@@ -100,10 +117,9 @@ func walkBlob(ctx context.Context, store content.InfoProvider, own ocispecs.Desc
 				continue
 			}
 			linked := digest.Digest(value)
-			if _, ok := seen[linked]; ok || linked.Validate() != nil {
+			if _, ok := found[linked]; ok || linked.Validate() != nil {
 				continue
 			}
-			seen[linked] = struct{}{}
 			queue = append(queue, link{from: next.to, to: linked})
 		}
 	}

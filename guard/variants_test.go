@@ -311,6 +311,30 @@ func TestWalkRefusesBlobsOfOtherLayers(t *testing.T) {
 	}
 }
 
+// TestRefusedBlobIsReachedByAnotherLink has an estargz blob with two links to
+// it, one of which it returns: whichever is walked first, it is found, and
+// nobody is asked twice.
+func TestRefusedBlobIsReachedByAnotherLink(t *testing.T) {
+	for range 50 {
+		store := &infos{}
+		store.add("own", "a", "b")
+		store.add("a", "estargz")
+		store.add("b", "estargz")
+		store.add("estargz")
+		maps.Copy(store.blobs[blobDigest("estargz")].Labels, map[string]string{
+			annotationLabelPrefix + labels.LabelUncompressed:        "sha256:other",
+			annotationLabelPrefix + estargz.TOCJSONDigestAnnotation: "sha256:toc",
+			variantLabelPrefix + blobDigest("a").String():           blobDigest("a").String(),
+		})
+		layer := own("own")
+		layer.Annotations = map[string]string{labels.LabelUncompressed: "sha256:own"}
+		blobs, err := walkBlob(t.Context(), store, layer)
+		require.NoError(t, err)
+		require.Len(t, blobs, 4)
+		require.Equal(t, 4, store.asked)
+	}
+}
+
 // TestOwnEstargzFindsItsLayer has the roles the other way round: the layer's own
 // blob is the one with content of its own.
 func TestOwnEstargzFindsItsLayer(t *testing.T) {

@@ -30,25 +30,30 @@ func startOnContainerd(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
 func TestContainerdWorker(t *testing.T) {
 	registry := startRegistry(t)
 	b := binaries(t)
+	const inline, inRegistry = "type=inline", "type=registry,mode=max,ref="
 	for name, tc := range map[string]struct {
 		binary string
 		layers int
-		output string
-		export string
-		ref    string
-		cached int
+		buildx bool
+		// output and export are as flags, image is what is imported.
+		output, export, image string
+		cached                int
 	}{
 		"inline": {
-			b.Guarded, 12, harness.PushOutput(registry.Host + "/inline:guarded"),
-			"type=inline", "/inline:guarded", steps,
+			b.Guarded, 12, false,
+			harness.PushOutput(registry.Host + "/inline:guarded"), inline, "/inline:guarded", steps,
 		},
 		"inline with stock": {
-			b.Stock, 12, harness.PushOutput(registry.Host + "/inline:stock"),
-			"type=inline", "/inline:stock", 0,
+			b.Stock, 12, false,
+			harness.PushOutput(registry.Host + "/inline:stock"), inline, "/inline:stock", 0,
 		},
 		"registry": {
-			b.Guarded, 61, "",
-			cacheRef(registry.Host) + ",mode=max", "/cache:latest", steps,
+			b.Guarded, 61, false,
+			"", inRegistry + registry.Host + "/cache:buildctl", "/cache:buildctl", steps,
+		},
+		"registry through buildx": {
+			b.Guarded, 61, true,
+			"", inRegistry + registry.Host + "/cache:buildx", "/cache:buildx", steps,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,22 +65,28 @@ func TestContainerdWorker(t *testing.T) {
 				Registries:  []string{registry.Host},
 				MemoryLimit: memoryLimit,
 			}
+			build := func(daemon *harness.Daemon, output string, to, from []string) harness.BuildResult {
+				var result harness.BuildResult
+				var err error
+				if tc.buildx {
+					result, err = daemon.Buildx(t.Context(), tool(t, "buildx"), harness.BuildxBuild{
+						Dockerfile: dockerfile, Output: output, CacheTo: to, CacheFrom: from,
+					})
+				} else {
+					result, err = daemon.Build(t.Context(), harness.Build{
+						Dockerfile: dockerfile, Output: output, ExportCache: to, ImportCache: from,
+					})
+				}
+				require.NoError(t, err)
+				return result
+			}
 
 			daemon := startOnContainerd(t, options)
 			require.NoError(t, daemon.MixCompressions(t.Context(), dockerfile, registry.Host+"/image"))
-			_, err = daemon.Build(t.Context(), harness.Build{
-				Dockerfile:  dockerfile,
-				Output:      tc.output,
-				ExportCache: []string{tc.export},
-			})
-			require.NoError(t, err)
+			build(daemon, tc.output, []string{tc.export}, nil)
 
 			fresh := startOnContainerd(t, options)
-			result, err := fresh.Build(t.Context(), harness.Build{
-				Dockerfile:  dockerfile,
-				ImportCache: []string{"type=registry,ref=" + registry.Host + tc.ref},
-			})
-			require.NoError(t, err)
+			result := build(fresh, "", nil, []string{"type=registry,ref=" + registry.Host + tc.image})
 			assert.Equal(t, steps, result.Steps, result.Output)
 			assert.Equal(t, tc.cached, result.Cached, result.Output)
 		})

@@ -75,6 +75,7 @@ func TestStartLine(t *testing.T) {
 			tc.want["level"] = "info"
 			tc.want["guard"] = guardVersion
 			tc.want["buildkit"] = buildkitVersion
+			tc.want["upstreamDefects"] = "product,sharedDescriptors,walkOrder,lazyVariants,equalResults,inlineVariants"
 			for field, value := range tc.want {
 				assert.Equal(t, value, lines[0][field], field)
 			}

@@ -4,12 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
-
-	units "github.com/docker/go-units"
 )
 
 // The values of --format.
@@ -60,12 +57,4 @@ func table(w io.Writer, rows [][]string) {
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
-}
-
-// size is a number of bytes for people.
-func size(bytes uint64) string {
-	if bytes == math.MaxUint64 {
-		return "over 16EiB" // where the guard stops counting
-	}
-	return units.BytesSize(float64(bytes))
 }

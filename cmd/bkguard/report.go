@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/buildkit/util/compression"
 
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/guard"
 )
 
@@ -96,12 +97,12 @@ func (r *estimateReport) text(w io.Writer) {
 	for _, e := range r.Estimates {
 		rows = append(rows, []string{
 			e.Stage, e.Image, e.Platform, e.types(), fmt.Sprint(e.Layers), fmt.Sprint(e.Compressions),
-			e.Remotes, size(e.StockBytes), string(e.Verdict),
+			e.Remotes, cost.Size(e.StockBytes), string(e.Verdict),
 		})
 	}
 	table(w, rows)
 	fmt.Fprintf(w, "\nmode %s set by %s, at most %d remotes for a record and %s for all\n",
-		r.Mode, r.Source, r.MaxRemotes, size(r.Budget))
+		r.Mode, r.Source, r.MaxRemotes, cost.Size(r.Budget))
 }
 
 // types says what the layers of an image and the steps on it are.

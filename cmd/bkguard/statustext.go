@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/guard"
 )
 
@@ -20,9 +20,9 @@ func statusText(w io.Writer, address string, s guard.Status, decisions int) {
 	}
 	fmt.Fprintf(w, "switch\t%s\n", switchText(s.Switch))
 	fmt.Fprintf(w, "limits\t%d remotes for a record, %s for all (%s in use), prefers %s\n",
-		s.MaxRemotes, size(s.Budget), size(s.Live), s.Prefer)
+		s.MaxRemotes, cost.Size(s.Budget), cost.Size(s.Live), s.Prefer)
 	fmt.Fprintf(w, "exports\t%s\n", exportsText(s.Exports))
-	fmt.Fprintf(w, "avoided\t%s\n", atLeast(s.Avoided))
+	fmt.Fprintf(w, "avoided\t%s\n", cost.AtLeast(s.Avoided))
 	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers replaced, %d layers lost\n", s.WalkErrors, s.Replaced, s.Lost)
 	if n := min(decisions, len(s.Decisions)); n > 0 {
 		fmt.Fprintln(w)
@@ -50,17 +50,6 @@ func modeLines(modes map[string]guard.ModeStatus) []string {
 		}
 	}
 	return lines
-}
-
-// atLeast is a number of bytes that is a lower bound.
-func atLeast(bytes uint64) string {
-	switch bytes {
-	case 0:
-		return "nothing"
-	case math.MaxUint64:
-		return size(bytes)
-	}
-	return "at least " + size(bytes)
 }
 
 func switchText(s *guard.SwitchStatus) string {
@@ -92,7 +81,7 @@ func decisionRows(decisions []guard.Decision) [][]string {
 		line := []string{d.Time.Local().Format(time.DateTime), d.Exporter, string(d.Mode), string(d.Outcome), "", "", "", "",
 			(time.Duration(d.Seconds*1000) * time.Millisecond).String()}
 		if d.Records > 0 {
-			line[4], line[5], line[6], line[7] = fmt.Sprint(d.Layers), fmt.Sprint(d.Compressions), d.Remotes, size(d.Avoided)
+			line[4], line[5], line[6], line[7] = fmt.Sprint(d.Layers), fmt.Sprint(d.Compressions), d.Remotes, cost.Size(d.Avoided)
 		}
 		rows = append(rows, line)
 	}

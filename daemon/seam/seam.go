@@ -8,6 +8,7 @@ package seam
 
 import (
 	"context"
+	"errors"
 	"expvar"
 	"os"
 	"strings"
@@ -60,7 +61,7 @@ func Worker(w worker.Worker) worker.Worker {
 // Control decorates the cache exporters and says in the log that the guard is
 // there: the logger is set up by now.
 func Control(opt control.Opt) control.Opt {
-	logReady(daemon.guard, daemon.limit)
+	logReady(daemon.guard, daemon.limit, checkUpstream(context.Background()))
 	publishStatus()
 	return daemon.guard.Control(opt)
 }
@@ -70,7 +71,7 @@ var publishStatus = sync.OnceFunc(func() {
 	expvar.Publish("bkguard", expvar.Func(func() any { return daemon.guard.Status() }))
 })
 
-func logReady(g *guard.Guard, limit memoryLimit) {
+func logReady(g *guard.Guard, limit memoryLimit, defects upstreamDefects) {
 	mode, source := g.Mode("")
 	buildkit, _, _ := strings.Cut(version.Version, "+")
 	entry := bklog.G(context.Background()).WithFields(logrus.Fields{
@@ -82,9 +83,10 @@ func logReady(g *guard.Guard, limit memoryLimit) {
 		"budget":            g.Budget(),
 		"memoryLimit":       limit.bytes,
 		"memoryLimitSource": limit.source,
+		"upstreamDefects":   defects.names,
 	})
-	if limit.err != nil {
-		entry = entry.WithError(limit.err)
+	if err := errors.Join(limit.err, defects.err); err != nil {
+		entry = entry.WithError(err)
 	}
 	entry.Info("guard ready")
 }

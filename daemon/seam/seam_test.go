@@ -122,7 +122,23 @@ func TestWorkerAndControlAreDecorated(t *testing.T) {
 		"guard": "0.1.0", "buildkit": "v0.0.0", "mode": guardconfig.ModeEnforce,
 		"modeSource": guard.ModeFromGuard, "maxRemotes": 256,
 		"budget": daemon.guard.Budget(), "memoryLimit": int64(1 << 30), "memoryLimitSource": "config",
+		"upstreamDefects": "product,sharedDescriptors,walkOrder,lazyVariants,equalResults,inlineVariants",
 	}, line.Data)
+}
+
+// TestUnknownDefectsDoNotStopTheDaemon has no directory to look for them in.
+func TestUnknownDefectsDoNotStopTheDaemon(t *testing.T) {
+	keepMemoryLimit(t)
+	_, err := LoadFile(writeConfig(t, ""))
+	require.NoError(t, err)
+	missing := filepath.Join(t.TempDir(), "missing")
+	t.Setenv("TMPDIR", missing)
+	hook := logtest.NewGlobal()
+	t.Cleanup(func() { logrus.StandardLogger().ReplaceHooks(logrus.LevelHooks{}) })
+	Control(control.Opt{})
+	line := hook.LastEntry()
+	assert.Equal(t, "unknown", line.Data["upstreamDefects"])
+	assert.ErrorContains(t, line.Data["error"].(error), "check upstream: stat "+missing)
 }
 
 func TestMemoryLimit(t *testing.T) {

@@ -11,9 +11,11 @@ import (
 	"strings"
 )
 
-// Build is one buildctl build with the Dockerfile frontend that is part of the
-// daemon.
+// Build is one buildctl build.
 type Build struct {
+	// Frontend is the one to use; empty means dockerfile.v0, which is part of the
+	// daemon. gateway.v0 takes the image of another from an Opt "source=...".
+	Frontend string
 	// Dockerfile is the text of the file.
 	Dockerfile string
 	// Files is the build context: path to content.
@@ -110,8 +112,12 @@ func (b Build) write(dir string) error {
 // args is the command line of the client for a form of progress and a build
 // context.
 func (b Build) args(progress, dir string) []string {
+	frontend := b.Frontend
+	if frontend == "" {
+		frontend = "dockerfile.v0"
+	}
 	args := []string{
-		"build", "--progress", progress, "--frontend", "dockerfile.v0",
+		"build", "--progress", progress, "--frontend", frontend,
 		"--local", "context=" + dir, "--local", "dockerfile=" + dir,
 	}
 	if b.Output != "" {

@@ -30,6 +30,10 @@ type DaemonOptions struct {
 	Registries []string
 	// Env is added to an otherwise nearly empty environment.
 	Env []string
+	// Args returns the command line of a daemon that has flags of its own, for a
+	// root, a socket and a cgroup for its containers; nil means the flags of
+	// buildkitd.
+	Args func(root, socket, containers string) []string
 	// MemoryLimit in bytes makes the daemon run in a cgroup of its own; zero
 	// means no limit.
 	MemoryLimit int64
@@ -131,19 +135,8 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 		return err
 	}
 	command := Command{
-		Path: o.Binary,
-		Args: []string{
-			"--config", config,
-			"--root", d.root(),
-			"--addr", d.Address(),
-			"--otel-socket-path", filepath.Join(d.dir, "otel"),
-			"--debugaddr", "unix://" + d.debugSocket(),
-			fmt.Sprintf("--oci-worker=%t", o.Containerd == nil),
-			fmt.Sprintf("--containerd-worker=%t", o.Containerd != nil),
-			fmt.Sprintf("--%s-worker-net", o.worker()), "host",
-			fmt.Sprintf("--%s-worker-snapshotter", o.worker()), "overlayfs",
-			fmt.Sprintf("--%s-worker-gc=false", o.worker()),
-		},
+		Path:          o.Binary,
+		Args:          d.args(o, config),
 		Env:           append([]string{"HOME=" + d.dir, "TMPDIR=" + tmp}, o.Env...),
 		Output:        log,
 		Cgroup:        d.cgroup,
@@ -157,6 +150,25 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 		return err
 	}
 	return d.ready(ctx)
+}
+
+// args is the command line of the daemon for a configuration file.
+func (d *Daemon) args(o DaemonOptions, config string) []string {
+	if o.Args != nil {
+		return o.Args(d.root(), d.socket(), d.containers())
+	}
+	return []string{
+		"--config", config,
+		"--root", d.root(),
+		"--addr", d.Address(),
+		"--otel-socket-path", filepath.Join(d.dir, "otel"),
+		"--debugaddr", "unix://" + d.debugSocket(),
+		fmt.Sprintf("--oci-worker=%t", o.Containerd == nil),
+		fmt.Sprintf("--containerd-worker=%t", o.Containerd != nil),
+		fmt.Sprintf("--%s-worker-net", o.worker()), "host",
+		fmt.Sprintf("--%s-worker-snapshotter", o.worker()), "overlayfs",
+		fmt.Sprintf("--%s-worker-gc=false", o.worker()),
+	}
 }
 
 // worker is the kind of worker, as flags and configuration name it.

@@ -40,20 +40,54 @@ func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
 	if b.Zstd {
 		kind = "zstd"
 	}
-	ref, err := name.ParseReference(fmt.Sprintf("%s/base-%s:%d", r.Host, kind, b.Layers))
+	imageName, err := r.push(ctx, fmt.Sprintf("base-%s:%d", kind, b.Layers), image)
 	if err != nil {
 		return "", fmt.Errorf("push a base image: %w", err)
 	}
+	return imageName, nil
+}
+
+// PushProgram makes an image that holds a program and runs it, pushes it and
+// returns its name; see Compile.
+func (r *Registry) PushProgram(ctx context.Context, repository string, binary []byte) (string, error) {
+	image, err := newImage(v1.Config{Entrypoint: []string{"/bin/program"}})
+	if err != nil {
+		return "", fmt.Errorf("make an image of a program: %w", err)
+	}
+	image, err = addLayer(image, []file{{"bin/program", 0o755, binary}}, tarball.WithMediaType(types.OCILayer))
+	if err != nil {
+		return "", fmt.Errorf("make an image of a program: %w", err)
+	}
+	imageName, err := r.push(ctx, repository+":latest", image)
+	if err != nil {
+		return "", fmt.Errorf("push an image of a program: %w", err)
+	}
+	return imageName, nil
+}
+
+// PushArtifact pushes a manifest that is not of an image, and returns its name.
+func (r *Registry) PushArtifact(ctx context.Context) (string, error) {
+	artifact := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	imageName, err := r.push(ctx, "artifact:latest", mutate.ConfigMediaType(artifact, "application/vnd.test.unknown+json"))
+	if err != nil {
+		return "", fmt.Errorf("push an artifact: %w", err)
+	}
+	return imageName, nil
+}
+
+// push writes an image under a name in the registry, and returns the full name.
+func (r *Registry) push(ctx context.Context, imageName string, image v1.Image) (string, error) {
+	ref, err := name.ParseReference(r.Host + "/" + imageName)
+	if err != nil {
+		return "", err
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
-	if err := remote.Write(ref, image, remote.WithContext(ctx), remote.WithTransport(transport)); err != nil {
-		return "", fmt.Errorf("push a base image: %w", err)
-	}
-	return ref.Name(), nil
+	return ref.Name(), remote.Write(ref, image, remote.WithContext(ctx), remote.WithTransport(transport))
 }
 
 func (b Base) image(ctx context.Context) (v1.Image, error) {
-	step, err := buildStep(ctx)
+	step, err := Compile(ctx, "./test/harness/step")
 	if err != nil {
 		return nil, err
 	}
@@ -64,33 +98,48 @@ func (b Base) image(ctx context.Context) (v1.Image, error) {
 			tarball.WithCompression(compression.ZStd),
 		}
 	}
-	image, err := mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
-		OS:           "linux",
-		Architecture: runtime.GOARCH,
-	})
+	image, err := newImage(v1.Config{})
 	if err != nil {
 		return nil, err
 	}
-	image = mutate.ConfigMediaType(image, types.OCIConfigJSON)
-	var layers []v1.Layer
 	for n := range b.Layers {
 		files := []file{{fmt.Sprintf("layers/%d", n+1), 0o644, fmt.Appendf(nil, "layer %d\n", n+1)}}
 		if n == 0 {
 			files = append(files, file{"bin/step", 0o755, step})
 		}
-		content, err := archive(files)
-		if err != nil {
+		if image, err = addLayer(image, files, options...); err != nil {
 			return nil, err
 		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(content)), nil
-		}, options...)
-		if err != nil {
-			return nil, err
-		}
-		layers = append(layers, layer)
 	}
-	return mutate.AppendLayers(image, layers...)
+	return image, nil
+}
+
+// newImage is an image for this machine without layers.
+func newImage(config v1.Config) (v1.Image, error) {
+	image, err := mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
+		OS:           "linux",
+		Architecture: runtime.GOARCH,
+		Config:       config,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mutate.ConfigMediaType(image, types.OCIConfigJSON), nil
+}
+
+// addLayer adds a layer with files to an image.
+func addLayer(image v1.Image, files []file, options ...tarball.LayerOption) (v1.Image, error) {
+	content, err := archive(files)
+	if err != nil {
+		return nil, err
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}, options...)
+	if err != nil {
+		return nil, err
+	}
+	return mutate.AppendLayers(image, layer)
 }
 
 // file is an entry of a layer.
@@ -118,26 +167,26 @@ func archive(files []file) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// buildStep compiles the program of the images. It is static, so the images
-// need no system around it.
-func buildStep(ctx context.Context) (step []byte, err error) {
+// Compile compiles a program of this module, which is given as go build takes
+// it. It is static, so an image needs no system around it.
+func Compile(ctx context.Context, program string) (binary []byte, err error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
 	}
 	err = withTempDir(func(dir string) error {
-		path := filepath.Join(dir, "step")
+		path := filepath.Join(dir, "program")
 		out, err := Run(ctx, Command{
 			Path: "go",
-			Args: []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", path, "./test/harness/step"},
+			Args: []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", path, program},
 			Dir:  root,
 			Env:  append(os.Environ(), "CGO_ENABLED=0"),
 		})
 		if err != nil {
-			return fmt.Errorf("compile the step program: %w: %s", err, out)
+			return fmt.Errorf("compile %s: %w: %s", program, err, out)
 		}
-		step, err = os.ReadFile(path)
+		binary, err = os.ReadFile(path)
 		return err
 	})
-	return step, err
+	return binary, err
 }

@@ -1,0 +1,110 @@
+// Command compat tries the guard with other releases of buildkit than the one
+// that it is built with, in temporary copies of the modules:
+//
+//	go run ./test/compat                            # all releases
+//	go run ./test/compat v0.33.1                    # one
+//	go run ./test/compat -write docs/compat.md      # all, as a page
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/mod/semver"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "compat:", err)
+		os.Exit(1)
+	}
+}
+
+const usage = `Usage: go run ./test/compat [-write FILE] [RELEASE...]
+
+Compiles the guard, runs its tests, weaves and builds the daemon, and lets it
+export, with each release of buildkit; without arguments with those in
+test/compat/releases.go. The checkout stays as it is. Needs root, and the
+programs that make builds. The error names the releases that are promised to work
+and do not.
+
+Flags:
+  -write FILE  write the results to a page, too
+`
+
+// run tries the releases; the result goes to stdout and the progress to stderr.
+// The error is flag.ErrHelp when only the help was asked for.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var (
+		page  string
+		flags = flag.NewFlagSet("compat", flag.ContinueOnError)
+	)
+	flags.SetOutput(io.Discard) // main prints the error
+	flags.StringVar(&page, "write", "", "")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, writeErr := io.WriteString(stdout, usage)
+		return errors.Join(err, writeErr)
+	}
+	if err != nil {
+		return fmt.Errorf("%w (-h shows the flags)", err)
+	}
+	root, err := findCheckout(ctx)
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(root.buildkit, flags.Args())
+	if err != nil {
+		return err
+	}
+	var trials []trial
+	for i, r := range chosen {
+		fmt.Fprintf(stderr, "%s, %d of %d\n", r.version, i+1, len(chosen))
+		t, err := root.try(ctx, r, stderr)
+		if err != nil {
+			return fmt.Errorf("try %s: %w", r.version, err)
+		}
+		trials = append(trials, t)
+	}
+	text := report(root, trials)
+	if page != "" {
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+			return fmt.Errorf("write the results: %w", err)
+		}
+	}
+	if _, err := io.WriteString(stdout, text); err != nil {
+		return err
+	}
+	return broken(trials)
+}
+
+// choose returns the releases that were asked for; none means all of the list.
+func choose(pinned string, versions []string) ([]release, error) {
+	all := withPinned(releases, pinned)
+	if len(versions) == 0 {
+		return all, nil
+	}
+	var chosen []release
+	for _, version := range versions {
+		if semver.Canonical(version) != version {
+			return nil, fmt.Errorf("%q is not a release, such as %q", version, pinned)
+		}
+		r := release{version: version}
+		for _, listed := range all {
+			if listed.version == version {
+				r = listed
+			}
+		}
+		chosen = append(chosen, r)
+	}
+	return chosen, nil
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/mod/modfile"
+)
+
+// require makes the modules of a copy require a release of buildkit. With the one
+// that the checkout requires, they stay as they are.
+func (w workspace) require(ctx context.Context) error {
+	if version, err := required(ctx, w.daemon()); err != nil || version == w.release {
+		return err
+	}
+	text, err := command(ctx, w.dir, "go", "mod", "download", "-json", buildkit+"@"+w.release)
+	if err != nil {
+		return err
+	}
+	var downloaded struct{ GoMod string }
+	if err := json.Unmarshal([]byte(text), &downloaded); err != nil {
+		return fmt.Errorf("read what was downloaded: %w", err)
+	}
+	upstream, err := os.ReadFile(downloaded.GoMod)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{w.dir, w.daemon()} {
+		path := filepath.Join(dir, "go.mod")
+		ours, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if ours, err = retarget(ours, w.release, upstream); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, ours, 0o644); err != nil {
+			return err
+		}
+		// A package that the release does not have is found when it is compiled.
+		if _, err := command(ctx, dir, "go", "mod", "tidy", "-e"); err != nil {
+			return err
+		}
+		version, err := required(ctx, dir)
+		if err != nil {
+			return err
+		}
+		if version != w.release {
+			return fmt.Errorf("a dependency requires %s", version)
+		}
+	}
+	return nil
+}
+
+// retarget returns a go.mod that requires a release of buildkit and leaves to it
+// the versions of all that it requires itself, as in upstream's own daemon. What
+// the guard requires besides stays as it is.
+func retarget(ours []byte, version string, upstream []byte) ([]byte, error) {
+	file, err := modfile.Parse("go.mod", ours, nil)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := modfile.ParseLax(buildkit+"/go.mod", upstream, nil)
+	if err != nil {
+		return nil, err
+	}
+	left := map[string]bool{}
+	for _, r := range theirs.Require {
+		left[r.Mod.Path] = true
+	}
+	for _, r := range file.Require {
+		if r.Indirect || left[r.Mod.Path] {
+			if err := file.DropRequire(r.Mod.Path); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := file.AddRequire(buildkit, version); err != nil {
+		return nil, err
+	}
+	file.Cleanup()
+	return file.Format()
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/bkguard/bkguard/guard"
+)
+
+const reportHead = `# Releases of buildkit
+
+` + "`make compat`" + ` has written this page. With bkguard %s, which is built with buildkit
+%s, %s, linux/%s.
+
+For each release a copy of the source requires that release, with the
+dependencies that upstream has built it with. [upgrading.md](upgrading.md) says
+how to move to another one.
+
+- *modules*: the requirements can be met.
+- *guard*: ` + "`config/` and `guard/`" + ` compile.
+- *tests*: their tests pass, those beside upstream's own remotes among them.
+- *weave*: upstream's main.go has the three calls that the guard takes part in.
+- *daemon*: buildkitd builds, and says its version.
+- *exports*: it exports 61 layers in two compressions in 512 MiB, and an image of 12
+  with its cache inline; a fresh daemon has all steps of both cached.
+
+`
+
+// report is the results as a page.
+func report(c checkout, trials []trial) string {
+	var page strings.Builder
+	fmt.Fprintf(&page, reportHead, guard.Version, c.buildkit, runtime.Version(), runtime.GOARCH)
+	columns := []string{"release", "promised"}
+	for _, s := range steps {
+		columns = append(columns, s.name)
+	}
+	row(&page, append(columns, "what broke")...)
+	row(&page, slices.Repeat([]string{"---"}, len(columns)+1)...)
+	for _, t := range trials {
+		row(&page, t.columns()...)
+	}
+	return page.String()
+}
+
+func row(page *strings.Builder, columns ...string) {
+	page.WriteString("| " + strings.Join(columns, " | ") + " |\n")
+}
+
+// columns are a trial in a row of the page. A step that could not be tried is
+// left empty.
+func (t trial) columns() []string {
+	promised := "no"
+	if t.promised {
+		promised = "yes"
+	}
+	columns := []string{t.version, promised}
+	var broke []string
+	for _, s := range steps {
+		err := t.failed[s.name]
+		switch {
+		case slices.Contains(t.passed, s.name):
+			columns = append(columns, "ok")
+		case err != nil:
+			columns = append(columns, "broken")
+			broke = append(broke, fmt.Sprintf("%s: `%v`", s.name, err))
+		default:
+			columns = append(columns, "")
+		}
+	}
+	return append(columns, strings.ReplaceAll(strings.Join(broke, "; "), "|", `\|`))
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bkguard/bkguard/guard"
+)
+
+// workspace is a temporary copy of the checkout for one release of buildkit.
+type workspace struct {
+	dir     string
+	source  checkout
+	release string
+}
+
+func (w workspace) daemon() string { return filepath.Join(w.dir, "daemon") }
+
+// compile compiles the library.
+func (w workspace) compile(ctx context.Context) error {
+	_, err := command(ctx, w.dir, "go", "build", "./config", "./guard")
+	return err
+}
+
+// test runs the unit tests of the library, and those beside upstream's own
+// remotes.
+func (w workspace) test(ctx context.Context) error {
+	_, err := command(ctx, w.dir, "go", "test", "-vet=off", "-count=1", "./config", "./guard")
+	return err
+}
+
+// weave opens the seams in upstream's main.
+func (w workspace) weave(ctx context.Context) error {
+	_, err := command(ctx, w.dir, "make", "daemon/overlay/overlay.json")
+	return err
+}
+
+// build builds the daemon, which must say what it was built from.
+func (w workspace) build(ctx context.Context) error {
+	if _, err := command(ctx, w.dir, "make", "bin/buildkitd"); err != nil {
+		return err
+	}
+	out, err := command(ctx, w.dir, "bin/buildkitd", "--version")
+	if err != nil {
+		return err
+	}
+	if version := w.release + "+bkguard." + guard.Version; !strings.Contains(out, version) {
+		return fmt.Errorf("buildkitd --version has no %s: %s", version, out)
+	}
+	return nil
+}
+
+// scenarios are the tests that a daemon must pass: it exports 61 layers in two
+// compressions in 512 MiB, and keeps a cache inline.
+var scenarios = []string{"TestExportSurvives/61_layers", "TestInlineKeepsCache"}
+
+// export plays the scenarios on the daemon. The other programs are those of the
+// checkout.
+func (w workspace) export(ctx context.Context) error {
+	for _, name := range []string{"buildctl", "buildkitd-stock", "tools"} {
+		if err := os.Symlink(filepath.Join(w.source.dir, "bin", name), filepath.Join(w.dir, "bin", name)); err != nil {
+			return err
+		}
+	}
+	out, err := command(ctx, w.dir, "go", "test", "-vet=off", "-count=1", "-v", "-run", strings.Join(scenarios, "|"), "./test")
+	if err != nil {
+		return err
+	}
+	for _, name := range scenarios {
+		if !strings.Contains(out, "--- PASS: "+name+" ") {
+			return fmt.Errorf("there is no test %s", name)
+		}
+	}
+	return nil
+}
+
+// withWorkspace runs f with a copy of the checkout that is removed afterwards.
+func (c checkout) withWorkspace(ctx context.Context, version string, f func(workspace) error) error {
+	dir, err := os.MkdirTemp("", "bkguard-compat-")
+	if err != nil {
+		return fmt.Errorf("make a temporary copy: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := c.copyTo(ctx, dir); err != nil {
+		return err
+	}
+	return f(workspace{dir: dir, source: c, release: version})
+}

@@ -1,0 +1,216 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	digest "github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tonistiigi/fsutil"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bkguard/bkguard/frontend"
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+// assumedWarning is what the middleware says of an image with 61 layers.
+const assumedWarning = " has 61 layers: on a worker that holds them in 2 compressions, " +
+	"a cache export without the guard takes over 16EiB of memory for 2^60 combinations, see https://"
+
+// fiveStages is a Dockerfile with five stages on the same base image.
+func fiveStages(base string) string {
+	text := "FROM " + base + " AS stage-0\n"
+	for n := range 4 {
+		text += fmt.Sprintf("FROM %s AS stage-%d\nCOPY --from=stage-%d /bin/step /step\n", base, n+1, n)
+	}
+	return text
+}
+
+// inProcess builds a Dockerfile on a daemon with a frontend in this process. It
+// returns all that the daemon has reported, in order.
+func inProcess(ctx context.Context, t *testing.T, d *harness.Daemon, f gwclient.BuildFunc, dockerfile string) (*client.SolveResponse, []*client.SolveStatus, error) {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600))
+	files, err := fsutil.NewFS(dir)
+	require.NoError(t, err)
+	c, err := client.New(ctx, d.Address())
+	require.NoError(t, err)
+	defer c.Close()
+	var (
+		eg       errgroup.Group
+		response *client.SolveResponse
+		reported []*client.SolveStatus
+		status   = make(chan *client.SolveStatus)
+	)
+	eg.Go(func() (err error) {
+		response, err = c.Build(ctx, client.SolveOpt{
+			FrontendAttrs: map[string]string{"build-arg:SOURCE_DATE_EPOCH": "0"},
+			LocalMounts:   map[string]fsutil.FS{"context": files, "dockerfile": files},
+			Exports:       []client.ExportEntry{{Type: client.ExporterImage}},
+		}, "", f, status)
+		return err
+	})
+	for s := range status {
+		reported = append(reported, s)
+	}
+	return response, reported, eg.Wait()
+}
+
+// TestFrontendWarnsInTheStatusStream holds that a client is told once of a base
+// image that five stages share, on a step that it knows and that has an event to
+// come, and that the result is the same as without the middleware.
+func TestFrontendWarnsInTheStatusStream(t *testing.T) {
+	registry := startRegistry(t)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61})
+	require.NoError(t, err)
+	daemon := startDaemon(t, harness.DaemonOptions{Binary: binaries(t).Stock, Registries: []string{registry.Host}})
+	bare, reported, err := inProcess(t.Context(), t, daemon, builder.Build, fiveStages(base))
+	require.NoError(t, err)
+	assert.Empty(t, warnings(reported))
+
+	guarded, reported, err := inProcess(t.Context(), t, daemon, frontend.Guard(builder.Build), fiveStages(base))
+	require.NoError(t, err)
+	const result = "containerimage.config.digest"
+	assert.NotEmpty(t, bare.ExporterResponse[result])
+	assert.Equal(t, bare.ExporterResponse[result], guarded.ExporterResponse[result])
+
+	told := warnings(reported)
+	require.Len(t, told, 1)
+	assert.Contains(t, string(told[0].Short), "cache guard: "+base+assumedWarning)
+	assert.Len(t, told[0].Detail, 2)
+	assert.NotEmpty(t, told[0].URL)
+	// The plain progress shows a warning with the next event of its step.
+	before, after := eventsAround(reported, told[0].Vertex)
+	assert.Positive(t, before, "the step is not known")
+	assert.Positive(t, after, "the step has no event any more")
+}
+
+func warnings(reported []*client.SolveStatus) []*client.VertexWarning {
+	var all []*client.VertexWarning
+	for _, s := range reported {
+		all = append(all, s.Warnings...)
+	}
+	return all
+}
+
+// eventsAround counts the events of a step until its warning is there, and from
+// then on. Of what comes together, clients look at the events first.
+func eventsAround(reported []*client.SolveStatus, step digest.Digest) (before, after int) {
+	warned := false
+	for _, s := range reported {
+		warned = warned || len(s.Warnings) > 0
+		for _, v := range s.Vertexes {
+			switch {
+			case v.Digest != step:
+			case warned:
+				after++
+				if len(s.Warnings) > 0 {
+					before++
+				}
+			default:
+				before++
+			}
+		}
+	}
+	return before, after
+}
+
+// TestFrontendErrorsAreUnchanged compares the failures of upstream's frontend
+// with and without the middleware.
+func TestFrontendErrorsAreUnchanged(t *testing.T) {
+	registry := startRegistry(t)
+	private, err := harness.StartPrivateRegistry(t.Context(), binaries(t).Registry)
+	require.NoError(t, err)
+	removeWithTest(t, private)
+	artifact, err := registry.PushArtifact(t.Context())
+	require.NoError(t, err)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61})
+	require.NoError(t, err)
+	daemon := startDaemon(t, harness.DaemonOptions{Binary: binaries(t).Stock, Registries: []string{registry.Host, private.Host}})
+	for name, test := range map[string]struct{ dockerfile, want string }{
+		"an image that does not exist": {"FROM " + registry.Host + "/none:latest\n", "not found"},
+		"one of two does not exist":    {"FROM " + base + " AS base\nFROM " + registry.Host + "/none\nCOPY --from=base / /\n", "not found"},
+		"a private image":              {"FROM " + private.Host + "/image:latest\n", "401 Unauthorized"},
+		"a manifest of unknown type":   {"FROM " + artifact + "\n", "encountered unknown type application/vnd.test.unknown+json"},
+		"a step that fails":            {"FROM " + base + "\nRUN [\"/bin/none\"]\n", "/bin/none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, bare := inProcess(t.Context(), t, daemon, builder.Build, test.dockerfile)
+			require.ErrorContains(t, bare, test.want)
+			_, reported, guarded := inProcess(t.Context(), t, daemon, frontend.Guard(builder.Build), test.dockerfile)
+			require.EqualError(t, guarded, bare.Error())
+			if !strings.Contains(test.dockerfile, "RUN") {
+				assert.Empty(t, warnings(reported))
+			}
+		})
+	}
+}
+
+// compiledFrontend is the example, compiled once.
+var compiledFrontend = sync.OnceValues(func() ([]byte, error) {
+	return harness.Compile(context.Background(), "./examples/frontend")
+})
+
+func exampleFrontend(t *testing.T) []byte {
+	t.Helper()
+	binary, err := compiledFrontend()
+	require.NoError(t, err)
+	return binary
+}
+
+// TestExampleFrontend builds with the example in a container and in a process of
+// its own, as its documentation says.
+func TestExampleFrontend(t *testing.T) {
+	registry := startRegistry(t)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61})
+	require.NoError(t, err)
+	binary := exampleFrontend(t)
+	image, err := registry.PushProgram(t.Context(), "recipe", binary)
+	require.NoError(t, err)
+	daemon := startDaemon(t, harness.DaemonOptions{Binary: binaries(t).Stock, Registries: []string{registry.Host}})
+	files := map[string]string{
+		"Recipe":    "# a comment\nbase " + base + "\ncopy hello.txt /hello.txt\nrun /bin/step /run.txt text\n",
+		"hello.txt": "hello",
+	}
+	warned := func(out string) int { return strings.Count(out, "WARN: cache guard: "+base+assumedWarning) }
+
+	result, err := daemon.Build(t.Context(), harness.Build{
+		Frontend: "gateway.v0",
+		Opts:     []string{"source=" + image, "filename=Recipe"},
+		Files:    files,
+		Output:   harness.PushOutput(registry.Host + "/container:latest"),
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 1, warned(result.Output), result.Output)
+
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	program := filepath.Join(t.TempDir(), "frontend")
+	require.NoError(t, os.WriteFile(program, binary, 0o700))
+	out, err := harness.Run(t.Context(), harness.Command{
+		Path: program,
+		Args: []string{"-addr", daemon.Address(), "-output", registry.Host + "/process:latest", dir},
+	})
+	require.NoError(t, err, out)
+	assert.Equal(t, 1, warned(out), out)
+
+	for _, built := range []string{"container", "process"} {
+		// The last step fails unless both files are there.
+		_, err = daemon.Build(t.Context(), harness.Build{
+			Dockerfile: "FROM " + registry.Host + "/" + built + " AS built\nFROM scratch\nCOPY --from=built /hello.txt /run.txt /\n",
+		})
+		assert.NoError(t, err, built)
+	}
+}
