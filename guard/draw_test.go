@@ -2,11 +2,13 @@ package guard
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -157,7 +159,7 @@ func (s *drawnStore) reached(l drawnLayer) []ocispecs.Descriptor {
 	for range allCompressions { // no path is longer
 		for dgst := range maps.Clone(in) {
 			for label, value := range s.labels[dgst] {
-				if len(label) > len(variantLabelPrefix) && label[:len(variantLabelPrefix)] == variantLabelPrefix {
+				if strings.HasPrefix(label, variantLabelPrefix) {
 					in[digest.Digest(value)] = true
 				}
 			}
@@ -169,7 +171,7 @@ func (s *drawnStore) reached(l drawnLayer) []ocispecs.Descriptor {
 			others = append(others, desc)
 		}
 	}
-	slices.SortFunc(others, func(a, b ocispecs.Descriptor) int { return bytes.Compare([]byte(a.Digest), []byte(b.Digest)) })
+	slices.SortFunc(others, func(a, b ocispecs.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
 	return append([]ocispecs.Descriptor{own}, others...)
 }
 
