@@ -119,8 +119,9 @@ func (g *Guard) Worker(w worker.Worker) worker.Worker {
 }
 
 // Control decorates the cache exporters of a daemon, and its frontends if the
-// configuration says WarnImages; pass the result to control.NewController. The given options are left as they are. The workers are
-// in their controller by then: decorate them before, with [Guard.Worker].
+// configuration says WarnImages; pass the result to control.NewController. The
+// given options are left as they are. The workers are in their controller by
+// then: decorate them before, with [Guard.Worker].
 //
 // What the guard does is measured with opt.MeterProvider; without one it is not.
 // A process with several controllers calls Control for each: the first provider
