@@ -63,6 +63,10 @@ func run(ctx context.Context, o options, configFile string) error {
 	}
 	defer controller.Close()
 
+	// A daemon that was killed leaves its socket behind.
+	if err := os.RemoveAll(o.socket); err != nil {
+		return err
+	}
 	listener, err := net.Listen("unix", o.socket)
 	if err != nil {
 		return err
