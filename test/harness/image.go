@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,6 +27,9 @@ type Base struct {
 	// Layers is the number of layers, at least one. Each holds a small file of
 	// its own, and the first also holds /bin/step.
 	Layers int
+	// LayerSize is how many bytes of text each layer holds besides; zero means
+	// none.
+	LayerSize int
 	// Zstd compresses the layers with zstd instead of gzip.
 	Zstd bool
 }
@@ -40,7 +44,7 @@ func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
 	if b.Zstd {
 		kind = "zstd"
 	}
-	ref, err := name.ParseReference(fmt.Sprintf("%s/base-%s:%d", r.Host, kind, b.Layers))
+	ref, err := name.ParseReference(fmt.Sprintf("%s/base-%s:%d-%d", r.Host, kind, b.Layers, b.LayerSize))
 	if err != nil {
 		return "", fmt.Errorf("push a base image: %w", err)
 	}
@@ -75,6 +79,9 @@ func (b Base) image(ctx context.Context) (v1.Image, error) {
 	var layers []v1.Layer
 	for n := range b.Layers {
 		files := []file{{fmt.Sprintf("layers/%d", n+1), 0o644, fmt.Appendf(nil, "layer %d\n", n+1)}}
+		if b.LayerSize > 0 {
+			files = append(files, file{fmt.Sprintf("text/%d", n+1), 0o644, layerText(b.LayerSize, uint64(n))})
+		}
 		if n == 0 {
 			files = append(files, file{"bin/step", 0o755, step})
 		}
@@ -91,6 +98,16 @@ func (b Base) image(ctx context.Context) (v1.Image, error) {
 		layers = append(layers, layer)
 	}
 	return mutate.AppendLayers(image, layers...)
+}
+
+// layerText is made of words, so that it compresses; another seed gives other text.
+func layerText(size int, seed uint64) []byte {
+	numbers := rand.New(rand.NewPCG(seed, 0))
+	var words []byte
+	for len(words) < size {
+		words = fmt.Appendf(words, "%x ", numbers.Uint32N(1<<16))
+	}
+	return words[:size]
 }
 
 // file is an entry of a layer.
