@@ -83,24 +83,35 @@ func (b *bench) base(ctx context.Context, layers int) (string, error) {
 	return b.bases[layers], nil
 }
 
-// withDaemon runs f with a new daemon, which is gone afterwards.
-func (b *bench) withDaemon(ctx context.Context, kind string, limit int64, f func(*harness.Daemon) error) (err error) {
+// start starts a daemon of a kind with a memory limit in bytes; zero is none.
+func (b *bench) start(ctx context.Context, kind string, limit int64) (*harness.Daemon, error) {
 	binary := b.programs.Stock
 	if kind == guarded {
 		binary = b.programs.Guarded
 	}
-	daemon, err := harness.StartDaemon(ctx, harness.DaemonOptions{
+	return harness.StartDaemon(ctx, harness.DaemonOptions{
 		Binary:      binary,
 		Buildctl:    b.programs.Buildctl,
 		Registries:  []string{b.registry.Host},
 		MemoryLimit: limit,
 	})
+}
+
+// stop stops and removes a daemon, also when ctx has ended; nil is none.
+func stop(ctx context.Context, d *harness.Daemon) error {
+	if d == nil {
+		return nil
+	}
+	_, err := d.Stop(context.WithoutCancel(ctx))
+	return errors.Join(err, d.Remove())
+}
+
+// withDaemon runs f with a new daemon, which is gone afterwards.
+func (b *bench) withDaemon(ctx context.Context, kind string, limit int64, f func(*harness.Daemon) error) (err error) {
+	daemon, err := b.start(ctx, kind, limit)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		_, stopErr := daemon.Stop(context.WithoutCancel(ctx))
-		err = errors.Join(err, stopErr, daemon.Remove())
-	}()
+	defer func() { err = errors.Join(err, stop(ctx, daemon)) }()
 	return f(daemon)
 }

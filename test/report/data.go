@@ -17,7 +17,8 @@ type data struct {
 	Measured                         []measured
 	Layers, Compressions, Concurrent []export
 	Imports                          []imported
-	Overhead, Guard                  benchmarks
+	Overhead                         []overhead
+	Guard                            benchmarks
 	Soak                             []soaked
 	// Floor is text that is written by hand.
 	Floor string

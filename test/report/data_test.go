@@ -19,13 +19,9 @@ func sample() *data {
 			{stock, "inline", "zstd", 1, 15, 15, 2 << 20, 3, 0},
 			{guarded, "inline", "zstd", 1, 15, 15, 2 << 20, 3, 3},
 		},
-		Overhead: benchmarks{
-			{"Export", 1, "stock-prepare-ms", 40}, {"Export", 1, "stock-total-ms", 1500},
-			{"Export", 1, "guarded-prepare-x", 1.05}, {"Export", 1, "guarded-total-x", 1.015},
-			{"Export", 1, "varied-prepare-x", 1.2}, {"Export", 1, "varied-total-x", 1.1},
-		},
-		Soak:  []soaked{{100, 90 << 20, 30 << 20, 60, 20}, {500, 100 << 20, 40 << 20, 70, 30}, {2000, 101 << 20, 40 << 20, 70, 30}},
-		Floor: "The floor is *here*.",
+		Overhead: []overhead{{stock, 1, 1, 0.04, 1.5}, {guarded, 1, 1, 0.042, 1.515}, {guarded, 2, 1, 0.05, 1.6}},
+		Soak:     []soaked{{100, 90 << 20, 30 << 20, 60, 20}, {500, 100 << 20, 40 << 20, 70, 30}, {2000, 101 << 20, 40 << 20, 70, 30}},
+		Floor:    "The floor is *here*.",
 	}
 	for _, layers := range []int{16, 20, 64} {
 		for _, s := range []setting{{stock, limit, layers, 2, 1}, {stock, roomy, layers, 2, 1}, {guarded, limit, layers, 2, 1}} {

@@ -80,7 +80,7 @@ func (f *figure) save(path string) error {
 	canvas := vgsvg.New(figureWidth, figureHeight)
 	area := draw.New(canvas)
 	area.SetColor(f.BackgroundColor)
-	area.Fill(area.Rectangle.Path())
+	area.Fill(area.Path())
 	area = draw.Crop(area, margin, -margin, margin, -margin)
 	f.drawTitle(area)
 	f.drawLegends(draw.Crop(area, 0, 0, 0, -titleHeight))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/perf/benchfmt"
@@ -23,20 +24,9 @@ type benchmark struct {
 	Value float64 `csv:"value"`
 }
 
-// measureOverhead exports a large cache without variants from stock and guarded
-// daemons in turn.
-func measureOverhead(ctx context.Context, b *bench) (any, error) {
-	return b.goBench(ctx, "-bench", "^BenchmarkExport$", "-benchtime", "9x", "-timeout", "30m", "./test")
-}
-
-// measureGuard measures the guard without a daemon, beside upstream.
-func measureGuard(ctx context.Context, b *bench) (any, error) {
-	return b.goBench(ctx, "-bench", ".", "-benchmem", "-benchtime", "200ms", "-count", fmt.Sprint(rounds), "-timeout", "30m", "./guard")
-}
-
-// goBench runs the benchmarks of a package.
-func (b *bench) goBench(ctx context.Context, args ...string) (found []benchmark, err error) {
-	args = append([]string{"test", "-run", "^$"}, args...)
+// measureGuard runs the benchmarks of the guard, without a daemon.
+func measureGuard(ctx context.Context, b *bench) (found any, err error) {
+	args := []string{"test", "-run", "^$", "-bench", ".", "-benchmem", "-benchtime", "200ms", "-count", strconv.Itoa(rounds), "-timeout", "30m", "./guard"}
 	err = b.step("go "+strings.Join(args, " "), func() error {
 		out, err := harness.Run(ctx, harness.Command{Path: "go", Args: args, Env: os.Environ()})
 		if err != nil {

@@ -116,5 +116,11 @@ func (b *bench) note(section string) error {
 	}
 	all = slices.DeleteFunc(all, func(m measured) bool { return m.Section == section })
 	all = append(all, measured{section, time.Now().UTC().Format(time.DateOnly), b.machine})
+	slices.SortFunc(all, func(x, y measured) int { return place(x.Section) - place(y.Section) })
 	return writeRows(path, all)
+}
+
+// place is that of a section in the report.
+func place(name string) int {
+	return slices.IndexFunc(sections, func(s section) bool { return s.name == name })
 }

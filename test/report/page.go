@@ -15,13 +15,14 @@ var pageText string
 
 // pageTemplate is the page as it is written around the tables and plots of data.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"plot":   func(name, alt string) string { return picture("benchmarks/", name, alt) },
-	"rounds": func() int { return rounds },
-	"steps":  func() int { return steps },
-	"limit":  func() string { return size(limit) },
-	"roomy":  func() string { return size(roomy) },
-	"base":   func() int { return importBase.Layers },
-	"layer":  func() string { return size(int64(importBase.LayerSize)) },
+	"plot":           func(name, alt string) string { return picture("benchmarks/", name, alt) },
+	"rounds":         func() int { return rounds },
+	"steps":          func() int { return steps },
+	"overheadRounds": func() int { return overheadRounds },
+	"limit":          func() string { return size(limit) },
+	"roomy":          func() string { return size(roomy) },
+	"base":           func() int { return importBase.Layers },
+	"layer":          func() string { return size(int64(importBase.LayerSize)) },
 }).Parse(pageText))
 
 // picture is a plot in the colours of the reader's page.

@@ -47,17 +47,6 @@ func summarize(all []export) []summary {
 	return found
 }
 
-// medianOf is the median of a value; of an even number, the higher of the two.
-// There must be one at least.
-func medianOf[T any, V cmp.Ordered](all []T, value func(T) V) V {
-	var values []V
-	for _, v := range all {
-		values = append(values, value(v))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
 // column is a daemon with a limit, as a table and a chart compare them.
 type column struct {
 	daemon string
