@@ -72,9 +72,10 @@ func benchmarkGetRemotes(b *testing.B, c *testCache, w worker.Worker, ref cache.
 // of a product, the figure behind Estimate.UpstreamBytes.
 func BenchmarkUpstreamLiveBytes(b *testing.B) {
 	for _, layers := range []int{12, 16, 18} {
+		// What the cache logs must not stand in the line of the result.
+		c := newTestCache(b)
+		ref := c.chain(b, layers, compression.Zstd)
 		b.Run(fmt.Sprintf("layers=%d", layers), func(b *testing.B) {
-			c := newTestCache(b)
-			ref := c.chain(b, layers, compression.Zstd)
 			for b.Loop() {
 				before := liveBytes()
 				remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), true)

@@ -39,8 +39,8 @@ func (d *data) charts() map[string]chart {
 		all["concurrent-memory"] = of.memory(d.Concurrent)
 	}
 	if len(d.Imports) > 0 {
-		all["imports-cached"] = d.importChart("Steps cached on a fresh daemon", fmt.Sprintf("steps, of %d", d.Imports[0].Steps), plain, func(i imported) float64 { return float64(i.Cached) })
-		all["imports-blobs"] = d.importChart("Blobs of an exported cache", fmt.Sprintf("blobs, of %d layers", d.Imports[0].Layers), plain, func(i imported) float64 { return float64(i.Blobs) })
+		all["imports-cached"] = d.importChart("Steps cached on a fresh daemon", fmt.Sprintf("steps, of %d", d.Imports[0].Steps), func(i imported) float64 { return float64(i.Cached) })
+		all["imports-blobs"] = d.importChart("Blobs of an exported cache", "blobs", func(i imported) float64 { return float64(i.Blobs) })
 	}
 	if len(d.Overhead) > 0 {
 		all["overhead"] = d.overheadChart()
@@ -123,10 +123,10 @@ func (c exportChart) lines(all []export, value, killed func(summary) float64) []
 }
 
 // importChart compares the ways to export.
-func (d *data) importChart(title, y string, write func(float64) string, value func(imported) float64) chart {
+func (d *data) importChart(title, y string, value func(imported) float64) chart {
 	c := barChart{title: title, y: y, bars: []bar{
-		{label: stock, role: roleStock, write: write},
-		{label: guarded, role: roleGuarded, write: write},
+		{label: stock, role: roleStock, write: plain},
+		{label: guarded, role: roleGuarded, write: plain},
 	}}
 	for _, w := range d.ways() {
 		c.groups = append(c.groups, w.String())

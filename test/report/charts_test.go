@@ -17,15 +17,15 @@ func TestChartsAreDrawnForLightAndDark(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, sample().writeCharts(dir))
 	for name, want := range map[string][]string{
-		"layers-memory":       {"stock, limit 512 MiB", "stock, limit 3 GiB", "guarded, limit 512 MiB", "killed", "layers of the image", "64"},
-		"layers-time":         {"killed", "1 s", "10 s"},
+		"layers-memory":       {"stock, limit 512MiB", "stock, limit 3GiB", "guarded, limit 512MiB", "killed", "layers of the image", "64"},
+		"layers-time":         {"killed", "1s", "10s"},
 		"compressions-memory": {"export, 12 layers"},
 		"compressions-time":   {"compressions that the layers exist in"},
 		"concurrent-memory":   {"8 at once", "killed"},
-		"imports-cached":      {"steps, of 3", "inline, zstd"},
-		"imports-blobs":       {"blobs, of 15 layers", "17"},
-		"overhead":            {"40 ms", "42 ms", "1.50 s", "seconds"},
-		"remotes":             {"upstream, all remotes", "10 µs"},
+		"imports-cached":      {"steps, of 3", "inline, gzip"},
+		"imports-blobs":       {"blobs", "17"},
+		"overhead":            {"40ms", "42ms", "1.5s", "seconds"},
+		"remotes":             {"upstream, all remotes", "10µs"},
 		"soak-memory":         {"resident", "exports", "MiB"},
 		"soak-open":           {"goroutines", "open files"},
 	} {

@@ -14,10 +14,10 @@ func sample() *data {
 	d := &data{
 		Measured: []measured{{"layers", "2026-01-02", machine{"A Processor", 2, 24 << 30, "Linux 6.1.0", "v1", "v1+bkguard.2", "go1"}}},
 		Imports: []imported{
-			{stock, "registry", "zstd", 1, 15, 17, 3 << 20, 3, 3},
-			{guarded, "registry", "zstd", 1, 15, 15, 2 << 20, 3, 3},
-			{stock, "inline", "zstd", 1, 15, 15, 2 << 20, 3, 0},
-			{guarded, "inline", "zstd", 1, 15, 15, 2 << 20, 3, 3},
+			{stock, "registry", "gzip", 1, 15, 17, 3 << 20, 3, 3},
+			{guarded, "registry", "gzip", 1, 15, 15, 2 << 20, 3, 3},
+			{stock, "inline", "gzip", 1, 15, 15, 2 << 20, 3, 0},
+			{guarded, "inline", "gzip", 1, 15, 15, 2 << 20, 3, 3},
 		},
 		Overhead: []overhead{{stock, 1, 1, 0.04, 1.5}, {guarded, 1, 1, 0.042, 1.515}, {guarded, 2, 1, 0.05, 1.6}},
 		Soak:     []soaked{{100, 90 << 20, 30 << 20, 60, 20}, {500, 100 << 20, 40 << 20, 70, 30}, {2000, 101 << 20, 40 << 20, 70, 30}},

@@ -21,7 +21,7 @@ ok  	example.com/guard	3.1s
 	assert.Equal(t, benchmark{name, 1, "ns/op", 2000}, found[0])
 	assert.Equal(t, benchmark{name, 2, "ns/op", 4000}, found[4])
 	all := benchmarks(found)
-	assert.Equal(t, "4 µs", all.text(name, "ns/op", nanoseconds))
+	assert.Equal(t, "4µs", all.text(name, "ns/op", nanoseconds))
 	assert.Equal(t, "1.01×", all.text("X", "guarded-total-x", ratio))
 	assert.Empty(t, all.text("X", "remotes", plain))
 }

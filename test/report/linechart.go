@@ -88,7 +88,8 @@ func (l line) draw(f *figure) error {
 	return nil
 }
 
-// draw marks the level, with its label below, from the leftmost to the rightmost of all points.
+// draw marks the level from the leftmost to the rightmost of all points, with its
+// label below.
 func (l level) draw(f *figure, all plotter.XYs) error {
 	xmin, xmax, _, _ := plotter.XYRange(all)
 	mark, err := plotter.NewLine(plotter.XYs{{X: xmin, Y: l.at}, {X: xmax, Y: l.at}})
@@ -103,7 +104,7 @@ func (l level) draw(f *figure, all plotter.XYs) error {
 // boldCross marks what was killed.
 type boldCross struct{}
 
-// DrawGlyph draws the cross as wide as a line of a chart is not.
+// DrawGlyph draws it with a wider stroke than the cross of the library has.
 func (boldCross) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
 	r := style.Radius
 	for _, d := range []vg.Point{{X: r, Y: r}, {X: r, Y: -r}} {

@@ -19,7 +19,6 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"rounds":         func() int { return rounds },
 	"steps":          func() int { return steps },
 	"overheadRounds": func() int { return overheadRounds },
-	"limit":          func() string { return size(limit) },
 	"roomy":          func() string { return size(roomy) },
 	"base":           func() int { return importBase.Layers },
 	"layer":          func() string { return size(int64(importBase.LayerSize)) },

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"time"
 
+	units "github.com/docker/go-units"
 	"gonum.org/v1/plot"
 )
 
@@ -20,8 +23,8 @@ type scale struct {
 
 var (
 	// bytesScale and secondsScale are axes of units.
-	bytesScale   = scale{log: true, ticks: powers(2, 20, 40), write: func(v float64) string { return size(int64(v)) }}
-	secondsScale = scale{log: true, ticks: powers(10, -9, 4), write: duration}
+	bytesScale   = scale{log: true, ticks: powers(2, 20, 40), write: units.BytesSize}
+	secondsScale = scale{log: true, ticks: append(powers(10, -9, 1), 60, 600), write: duration}
 	// linearScale begins at zero.
 	linearScale = scale{}
 	// layersScale and compressionsScale are axes of whole numbers.
@@ -78,37 +81,21 @@ func powers(base float64, from, to int) []float64 {
 	return all
 }
 
-// size writes bytes in three digits or so.
-func size(bytes int64) string {
-	v := float64(bytes)
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	n := 0
-	for ; v >= 1000 && n < len(units)-1; n++ {
-		v /= 1024
-	}
-	return threeDigits(v) + " " + units[n]
-}
+// size writes bytes in binary units.
+func size(bytes int64) string { return units.BytesSize(float64(bytes)) }
 
-// duration writes seconds in three digits or so.
+// duration writes seconds in three digits.
 func duration(seconds float64) string {
-	for _, u := range []struct {
-		name string
-		size float64
-	}{{"s", 1}, {"ms", 1e-3}, {"µs", 1e-6}} {
-		if seconds >= u.size*(1-1e-9) {
-			return threeDigits(seconds/u.size) + " " + u.name
-		}
+	d := time.Duration(math.Round(seconds * float64(time.Second)))
+	digit := time.Duration(1)
+	for d >= 1000*digit {
+		digit *= 10
 	}
-	return threeDigits(seconds/1e-9) + " ns"
+	return d.Round(digit).String()
 }
 
-func threeDigits(v float64) string {
-	v = math.Round(v*1e6) / 1e6
-	switch {
-	case v >= 100 || v == math.Trunc(v):
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
-}
+func nanoseconds(v float64) string { return duration(v / 1e9) }
+
+// ratio writes a multiple, plain a whole number.
+func ratio(v float64) string { return fmt.Sprintf("%.2f×", v) }
+func plain(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }

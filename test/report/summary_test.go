@@ -20,7 +20,7 @@ func TestSummarize(t *testing.T) {
 	assert.True(t, found[0].wasKilled())
 	assert.Equal(t, "killed in 2 of 3 rounds", found[0].text())
 	assert.False(t, found[1].wasKilled())
-	assert.Equal(t, "8 B, 500 ms", found[1].text())
+	assert.Equal(t, "8B, 500ms", found[1].text())
 }
 
 func TestMedianOf(t *testing.T) {

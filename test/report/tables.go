@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	units "github.com/docker/go-units"
 )
 
 // table writes rows in Markdown, the first one as the head.
@@ -142,15 +144,15 @@ func (d *data) RemotesTable() string {
 
 // LiveTable is what the benchmarks of guard/ say of the memory that is kept.
 func (d *data) LiveTable() string {
-	kept := d.Guard.text("ExportLiveBytes/guarded", "live-B", bytesOf)
+	kept := d.Guard.text("ExportLiveBytes/guarded", "live-B", units.BytesSize)
 	if kept == "" {
 		return ""
 	}
 	return table(
 		[]string{"", "kept"},
 		[]string{"an export of the guard", kept},
-		[]string{"the same number of main remotes", d.Guard.text("ExportLiveBytes/main", "live-B", bytesOf)},
-		[]string{"upstream, for each remote of a product of 18 layers", d.Guard.text("UpstreamLiveBytes/layers=18", "live-B/remote", bytesOf)},
+		[]string{"the same number of main remotes", d.Guard.text("ExportLiveBytes/main", "live-B", units.BytesSize)},
+		[]string{"upstream, for each remote of a product of 18 layers", d.Guard.text("UpstreamLiveBytes/layers=18", "live-B/remote", units.BytesSize)},
 	)
 }
 
@@ -181,8 +183,3 @@ func (d *data) MeasuredTable() string {
 	}
 	return table(rows...)
 }
-
-func ratio(v float64) string       { return fmt.Sprintf("%.2f×", v) }
-func nanoseconds(v float64) string { return duration(v / 1e9) }
-func bytesOf(v float64) string     { return size(int64(v)) }
-func plain(v float64) string       { return strconv.FormatFloat(v, 'f', 0, 64) }
