@@ -13,9 +13,10 @@ func (d *Daemon) MixCompressions(ctx context.Context, dockerfile, image string) 
 	return d.BuildIn(ctx, Build{Dockerfile: dockerfile}, image, compression.Gzip, compression.Zstd)
 }
 
-// BuildIn runs a build and pushes its image in one compression after the other, so that
-// the worker holds every layer in all of them. The order matters: the first is
-// not forced, so that the steps own a blob in it before they are converted.
+// BuildIn runs a build and pushes its image in one compression after the other,
+// so that the worker holds every layer in all of them. The order matters: the
+// first is not forced, so that the steps own a blob in it before they are
+// converted.
 func (d *Daemon) BuildIn(ctx context.Context, build Build, image string, in ...compression.Type) error {
 	for n, c := range in {
 		attributes := []string{"compression=" + c.String()}

@@ -148,12 +148,16 @@ func (d *data) LiveTable() string {
 	if kept == "" {
 		return ""
 	}
-	return table(
-		[]string{"", "kept"},
-		[]string{"an export of the guard", kept},
-		[]string{"the same number of main remotes", d.Guard.text("ExportLiveBytes/main", "live-B", units.BytesSize)},
-		[]string{"upstream, for each remote of a product of 18 layers", d.Guard.text("UpstreamLiveBytes/layers=18", "live-B/remote", units.BytesSize)},
-	)
+	rows := [][]string{
+		{"", "kept"},
+		{"an export of the guard", kept},
+		{"the same number of main remotes", d.Guard.text("ExportLiveBytes/main", "live-B", units.BytesSize)},
+	}
+	for _, layers := range []int{12, 16, 18} {
+		each := d.Guard.text(fmt.Sprintf("UpstreamLiveBytes/layers=%d", layers), "live-B/remote", units.BytesSize)
+		rows = append(rows, []string{fmt.Sprintf("upstream, for each of the 2^%d remotes of %d layers in 2 compressions", layers-1, layers), each})
+	}
+	return table(rows...)
 }
 
 // SoakTable compares an early moment with the last one.
