@@ -22,7 +22,7 @@ all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, bin/buildctl and 
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
@@ -39,9 +39,12 @@ matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind o
 	go test -count=1 -timeout 3h -v -run '^TestMatrix$$' ./test -matrix $(CURDIR)/docs/matrix.md
 
 .PHONY: bench
-bench: $(PARTS) runc ## measure the guard beside upstream
+bench: ## measure the guard beside upstream, without a daemon
 	go test -run '^$$' -bench . -benchmem ./guard
-	go test -run '^$$' -bench . -benchtime 5x -timeout 30m ./test
+
+.PHONY: bench-report
+bench-report: $(PARTS) runc ## measure guarded beside stock for about twenty minutes; writes docs/benchmarks.md and its plots
+	go run ./test/report
 
 FUZZTIME ?= 10m
 

@@ -109,9 +109,10 @@ func BenchmarkWalk(b *testing.B) {
 // of a product, the figure behind Estimate.UpstreamBytes.
 func BenchmarkUpstreamLiveBytes(b *testing.B) {
 	for _, layers := range []int{12, 16, 18} {
+		// What the cache logs must not stand in the line of the result.
+		c := newTestCache(b)
+		ref := c.chain(b, layers, compression.Zstd)
 		b.Run(fmt.Sprintf("layers=%d", layers), func(b *testing.B) {
-			c := newTestCache(b)
-			ref := c.chain(b, layers, compression.Zstd)
 			for b.Loop() {
 				before := liveBytes()
 				remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), true)

@@ -49,18 +49,7 @@ func (s workerState) build(base string) harness.Build {
 	if !s.stages {
 		return harness.Build{Dockerfile: harness.RunSteps(base, steps)}
 	}
-	return harness.Build{
-		Dockerfile: "FROM " + base + ` AS made
-RUN ["/bin/step", "/a", "a"]
-RUN ["/bin/step", "/b", "b"]
-FROM ` + base + `
-COPY --from=made /a /from/a
-COPY --link --from=made /b /link/b
-COPY --link c /link/c
-RUN ["/bin/step", "/d", "d"]
-`,
-		Files: map[string]string{"c": "c"},
-	}
+	return harness.TwoStages(base)
 }
 
 // steps is the number of steps that the build has.

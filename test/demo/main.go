@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	s.progress = newProgress(stderr)
+	s.progress = harness.NewProgress(stderr)
 	outcomes, err := s.play(ctx)
 	if ctx.Err() != nil {
 		err = fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
@@ -108,19 +108,10 @@ func parse(args []string, stdout io.Writer) (scenario, error) {
 
 // check finds out whether the demo can be played here, and with which programs.
 func (s *scenario) check(ctx context.Context) error {
-	if os.Geteuid() != 0 {
-		return errors.New("must be run as root: buildkitd mounts overlayfs and is put into a cgroup")
-	}
-	group, err := harness.NewCgroup(s.memory)
-	if errors.Is(err, harness.ErrNoMemoryController) {
-		return fmt.Errorf("a memory limit cannot be set on this machine: %w", err)
-	}
-	if err != nil {
+	if err := harness.CheckLimits(ctx); err != nil {
 		return err
 	}
-	if err := group.Remove(ctx); err != nil {
-		return err
-	}
-	s.programs, err = harness.FindBinaries()
+	programs, err := harness.FindBinaries()
+	s.programs = programs
 	return err
 }

@@ -17,7 +17,7 @@ type scenario struct {
 	layers   int   // of the base image
 	memory   int64 // limit of a daemon in bytes
 	programs harness.Binaries
-	progress *progress
+	progress *harness.Progress
 }
 
 // outcome is how one daemon fared.
@@ -35,7 +35,7 @@ type outcome struct {
 // returns, also when ctx has ended.
 func (s *scenario) play(ctx context.Context) (outcomes []outcome, err error) {
 	var registry *harness.Registry
-	_, err = s.progress.step("start a registry", func() (err error) {
+	_, err = s.progress.Step("start a registry", func() (err error) {
 		registry, err = harness.StartRegistry(ctx, s.programs.Registry)
 		return err
 	})
@@ -46,7 +46,7 @@ func (s *scenario) play(ctx context.Context) (outcomes []outcome, err error) {
 		err = errors.Join(err, registry.Stop(context.WithoutCancel(ctx)), registry.Remove())
 	}()
 	var base string
-	_, err = s.progress.step(fmt.Sprintf("push a base image of %d layers", s.layers), func() (err error) {
+	_, err = s.progress.Step(fmt.Sprintf("push a base image of %d layers", s.layers), func() (err error) {
 		base, err = registry.PushBase(ctx, harness.Base{Layers: s.layers})
 		return err
 	})
@@ -93,7 +93,7 @@ func (p *player) cache() string {
 }
 
 func (p *player) step(what string, f func() error) (time.Duration, error) {
-	return p.progress.step(p.name+": "+what, f)
+	return p.progress.Step(p.name+": "+what, f)
 }
 
 // export makes the daemon hold all layers in two compressions and export its

@@ -74,6 +74,23 @@ func RunSteps(base string, steps int) string {
 	return text
 }
 
+// TwoStages is a build of two stages on a base image, with the merges and diffs
+// that come of COPY --link. Its six steps make four layers of the image.
+func TwoStages(base string) Build {
+	return Build{
+		Dockerfile: "FROM " + base + ` AS made
+RUN ["/bin/step", "/a", "a"]
+RUN ["/bin/step", "/b", "b"]
+FROM ` + base + `
+COPY --from=made /a /from/a
+COPY --link --from=made /b /link/b
+COPY --link c /link/c
+RUN ["/bin/step", "/d", "d"]
+`,
+		Files: map[string]string{"c": "c"},
+	}
+}
+
 // Build runs a build to its end. The error is a *BuildError when the client
 // reports a failure.
 func (d *Daemon) Build(ctx context.Context, b Build) (result BuildResult, err error) {

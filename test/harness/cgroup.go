@@ -53,6 +53,22 @@ func NewCgroup(limit int64) (*Cgroup, error) {
 	return c, nil
 }
 
+// CheckLimits returns an error that says why no daemon can be run with a memory
+// limit on this machine; nil if it can.
+func CheckLimits(ctx context.Context) error {
+	if os.Geteuid() != 0 {
+		return errors.New("must be run as root: buildkitd mounts overlayfs and is put into a cgroup")
+	}
+	group, err := NewCgroup(1 << 30)
+	if errors.Is(err, ErrNoMemoryController) {
+		return fmt.Errorf("a memory limit cannot be set on this machine: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	return group.Remove(ctx)
+}
+
 func (c *Cgroup) setLimit(limit int64) error {
 	if err := c.write(c.layout.limit, strconv.FormatInt(limit, 10)); err != nil {
 		return err

@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -26,6 +28,9 @@ type Base struct {
 	// Layers is the number of layers, at least one. Each holds a small file of
 	// its own, and the first also holds /bin/step.
 	Layers int
+	// LayerSize is how many bytes of text each layer holds besides; zero means
+	// none.
+	LayerSize int
 	// Zstd compresses the layers with zstd instead of gzip.
 	Zstd bool
 }
@@ -40,7 +45,11 @@ func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
 	if b.Zstd {
 		kind = "zstd"
 	}
-	imageName, err := r.push(ctx, fmt.Sprintf("base-%s:%d", kind, b.Layers), image)
+	tag := strconv.Itoa(b.Layers)
+	if b.LayerSize > 0 {
+		tag += "-" + strconv.Itoa(b.LayerSize)
+	}
+	imageName, err := r.push(ctx, fmt.Sprintf("base-%s:%s", kind, tag), image)
 	if err != nil {
 		return "", fmt.Errorf("push a base image: %w", err)
 	}
@@ -104,6 +113,9 @@ func (b Base) image(ctx context.Context) (v1.Image, error) {
 	}
 	for n := range b.Layers {
 		files := []file{{fmt.Sprintf("layers/%d", n+1), 0o644, fmt.Appendf(nil, "layer %d\n", n+1)}}
+		if b.LayerSize > 0 {
+			files = append(files, file{fmt.Sprintf("text/%d", n+1), 0o644, layerText(b.LayerSize, uint64(n))})
+		}
 		if n == 0 {
 			files = append(files, file{"bin/step", 0o755, step})
 		}
@@ -140,6 +152,16 @@ func addLayer(image v1.Image, files []file, options ...tarball.LayerOption) (v1.
 		return nil, err
 	}
 	return mutate.AppendLayers(image, layer)
+}
+
+// layerText is made of words, so that it compresses; another seed gives other text.
+func layerText(size int, seed uint64) []byte {
+	numbers := rand.New(rand.NewPCG(seed, 0))
+	var words []byte
+	for len(words) < size {
+		words = fmt.Appendf(words, "%x ", numbers.Uint32N(1<<16))
+	}
+	return words[:size]
 }
 
 // file is an entry of a layer.

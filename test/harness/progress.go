@@ -1,4 +1,4 @@
-package main
+package harness
 
 import (
 	"fmt"
@@ -9,18 +9,20 @@ import (
 // heartbeat is how often a step that takes long says that it is still there.
 const heartbeat = 5 * time.Second
 
-// progress writes what is being done, with the time since the start.
-type progress struct {
+// Progress writes what a program is doing, with the time since its start. It is
+// not safe for concurrent use.
+type Progress struct {
 	out   io.Writer
 	start time.Time
 }
 
-func newProgress(out io.Writer) *progress {
-	return &progress{out: out, start: time.Now()}
+// NewProgress returns a Progress whose time begins now.
+func NewProgress(out io.Writer) *Progress {
+	return &Progress{out: out, start: time.Now()}
 }
 
-// step runs f, and returns how long it took.
-func (p *progress) step(what string, f func() error) (time.Duration, error) {
+// Step announces f, runs it, and returns how long it took and its error.
+func (p *Progress) Step(what string, f func() error) (time.Duration, error) {
 	began := time.Now()
 	p.line(what)
 	done := make(chan error)
@@ -37,6 +39,6 @@ func (p *progress) step(what string, f func() error) (time.Duration, error) {
 	}
 }
 
-func (p *progress) line(text string) {
+func (p *Progress) line(text string) {
 	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.start).Seconds(), text)
 }

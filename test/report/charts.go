@@ -1,0 +1,212 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"gonum.org/v1/plot/plotter"
+)
+
+// chart is drawn once for each theme.
+type chart interface {
+	figure(theme) (*figure, error)
+}
+
+// charts are those that there is data for, by the names of their files.
+func (d *data) charts() map[string]chart {
+	all := map[string]chart{}
+	if len(d.Layers) > 0 {
+		of := exportChart{title: "layers in gzip and zstd", x: "layers of the image", xScale: layersScale, of: func(s setting) int { return s.Layers }}
+		all["layers-memory"] = of.memory(d.Layers)
+		all["layers-time"] = of.time(d.Layers)
+	}
+	if len(d.Compressions) > 0 {
+		of := exportChart{
+			title: fmt.Sprintf("%d layers", d.Compressions[0].Layers), x: "compressions that the layers exist in",
+			xScale: compressionsScale, of: func(s setting) int { return s.Compressions },
+		}
+		all["compressions-memory"] = of.memory(d.Compressions)
+		all["compressions-time"] = of.time(d.Compressions)
+	}
+	if len(d.Concurrent) > 0 {
+		of := exportChart{
+			title: fmt.Sprintf("%d at once, layers in gzip and zstd", d.Concurrent[0].Exports), x: "layers of the image",
+			xScale: layersScale, of: func(s setting) int { return s.Layers },
+		}
+		all["concurrent-memory"] = of.memory(d.Concurrent)
+	}
+	if len(d.Imports) > 0 {
+		all["imports-cached"] = d.importChart("Steps cached on a fresh daemon", fmt.Sprintf("steps, of %d", d.Imports[0].Steps), func(i imported) float64 { return float64(i.Cached) })
+		all["imports-blobs"] = d.importChart("Blobs of an exported cache", "blobs", func(i imported) float64 { return float64(i.Blobs) })
+	}
+	if len(d.Overhead) > 0 {
+		all["overhead"] = d.overheadChart()
+	}
+	if len(d.Guard) > 0 {
+		all["remotes"] = d.remotesChart()
+	}
+	if len(d.Soak) > 0 {
+		all["soak-memory"] = d.soakMemory()
+		all["soak-open"] = d.soakOpen()
+	}
+	return all
+}
+
+// writeCharts draws all charts into a directory, each in every theme.
+func (d *data) writeCharts(dir string) error {
+	var errs []error
+	for name, c := range d.charts() {
+		for _, t := range themes {
+			f, err := c.figure(t)
+			if err == nil {
+				err = f.save(filepath.Join(dir, name+"-"+t.name+".svg"))
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("chart %s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// exportChart shows exports over one property of their settings.
+type exportChart struct {
+	title, x string
+	xScale   scale
+	of       func(setting) int
+}
+
+func (c exportChart) memory(all []export) chart {
+	// A killed daemon had all that it was allowed to have.
+	lines := c.lines(all, func(s summary) float64 { return float64(s.peak) }, func(s summary) float64 { return float64(s.Limit) })
+	chart := lineChart{title: "Peak memory of a cache export, " + c.title, x: c.x, y: "memory of the daemon", xScale: c.xScale, yScale: bytesScale, lines: lines}
+	for _, limit := range limits(all) {
+		chart.levels = append(chart.levels, level{label: "limit " + size(limit), at: float64(limit)})
+	}
+	return chart
+}
+
+func (c exportChart) time(all []export) chart {
+	seconds := func(s summary) float64 { return s.seconds }
+	return lineChart{
+		title: "Time of a cache export, " + c.title, x: c.x, y: "time", xScale: c.xScale, yScale: secondsScale,
+		lines: c.lines(all, seconds, seconds),
+	}
+}
+
+// lines makes a line for each daemon and limit.
+func (c exportChart) lines(all []export, value, killed func(summary) float64) []line {
+	var lines []line
+	for _, column := range columnsOf(all) {
+		l := line{label: fmt.Sprintf("%s, limit %s", column.daemon, size(column.limit)), role: roleStock, dashed: column.limit == roomy}
+		if column.daemon == guarded {
+			l.role = roleGuarded
+		}
+		for _, s := range summarize(all) {
+			if s.Daemon != column.daemon || s.Limit != column.limit {
+				continue
+			}
+			x := float64(c.of(s.setting))
+			if s.wasKilled() {
+				l.killed = append(l.killed, plotter.XY{X: x, Y: killed(s)})
+			} else {
+				l.points = append(l.points, plotter.XY{X: x, Y: value(s)})
+			}
+		}
+		slices.SortFunc(l.points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// importChart compares the ways to export.
+func (d *data) importChart(title, y string, value func(imported) float64) chart {
+	c := barChart{title: title, y: y, bars: []bar{
+		{label: stock, role: roleStock, write: plain},
+		{label: guarded, role: roleGuarded, write: plain},
+	}}
+	for _, w := range d.ways() {
+		c.groups = append(c.groups, w.String())
+		for n := range c.bars {
+			c.bars[n].values = append(c.bars[n].values, value(d.imported(c.bars[n].label, w)))
+		}
+	}
+	return c
+}
+
+// overheadChart compares stock and guarded daemons without variants.
+func (d *data) overheadChart() chart {
+	stockPrepare, stockTotal := d.overheadOf(stock, 1)
+	prepare, total := d.overheadOf(guarded, 1)
+	return barChart{
+		title:  "Time of a cache export without variants",
+		y:      "seconds",
+		groups: []string{"collecting the records", "whole export"},
+		bars: []bar{
+			{label: stock, role: roleStock, values: plotter.Values{stockPrepare, stockTotal}, write: duration},
+			{label: guarded, role: roleGuarded, values: plotter.Values{prepare, total}, write: duration},
+		},
+	}
+}
+
+// remotesChart shows how long the remotes of one ref take without a daemon.
+func (d *data) remotesChart() chart {
+	c := lineChart{title: "Remotes of one ref in two compressions", x: "layers", y: "time", xScale: layersScale, yScale: secondsScale}
+	for _, l := range []struct {
+		label, kind string
+		role        role
+	}{
+		{"upstream, all remotes", "upstream", roleStock},
+		{"guarded", "guarded", roleGuarded},
+		{"upstream, the main remote alone", "main", roleOther},
+	} {
+		found := line{label: l.label, role: l.role}
+		for n := range 128 {
+			for _, name := range remotesNames(n, 2, l.kind) {
+				if v, ok := d.Guard.value(name, "ns/op"); ok {
+					found.points = append(found.points, plotter.XY{X: float64(n), Y: v / 1e9})
+				}
+			}
+		}
+		c.lines = append(c.lines, found)
+	}
+	return c
+}
+
+func (d *data) soakMemory() chart {
+	return lineChart{
+		title: "Memory after a forced garbage collection", x: "exports", y: "MiB", xScale: linearScale, yScale: linearScale,
+		lines: []line{
+			d.soakLine("resident", roleGuarded, func(s soaked) int64 { return s.RSS >> 20 }),
+			d.soakLine("heap", roleOther, func(s soaked) int64 { return s.Heap >> 20 }),
+		},
+	}
+}
+
+func (d *data) soakOpen() chart {
+	return lineChart{
+		title: "Goroutines and open files", x: "exports", y: "number", xScale: linearScale, yScale: linearScale,
+		lines: []line{
+			d.soakLine("goroutines", roleGuarded, func(s soaked) int64 { return int64(s.Goroutines) }),
+			d.soakLine("open files", roleOther, func(s soaked) int64 { return int64(s.Files) }),
+		},
+	}
+}
+
+func (d *data) soakLine(label string, r role, value func(soaked) int64) line {
+	l := line{label: label, role: r}
+	for _, s := range d.Soak {
+		l.points = append(l.points, plotter.XY{X: float64(s.Export), Y: float64(value(s))})
+	}
+	return l
+}
+
+// remotesNames are the benchmarks of the remotes of one ref: upstream cannot go
+// as far as the second.
+func remotesNames(layers, compressions int, kind string) []string {
+	name := fmt.Sprintf("/layers=%d/compressions=%d/%s", layers, compressions, kind)
+	return []string{"GetRemotes" + name, "GetRemotesBeyondUpstream" + name}
+}

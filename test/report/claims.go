@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// layersAlt describes the first plot to those who cannot see it.
+const layersAlt = "Peak memory over the layers of an image: that of stock doubles with each layer until it is killed, that of the guarded daemon stays low up to 127 layers"
+
+// claims are the rows of the table in the README; nil if one of the sections
+// they come from was not measured.
+func (d *data) claims() [][]string {
+	if len(d.Layers) == 0 || len(d.Concurrent) == 0 || len(d.Imports) == 0 || len(d.Overhead) == 0 {
+		return nil
+	}
+	rows := [][]string{{"limit " + size(limit) + ", layers in gzip and zstd", stock, guarded}}
+	for _, layers := range []int{16, 20, 64} {
+		rows = append(rows, exportClaim(fmt.Sprintf("cache export, %d layers", layers), d.Layers, layers))
+	}
+	for _, layers := range []int{16, 64} {
+		rows = append(rows, exportClaim(fmt.Sprintf("8 cache exports at once, %d layers", layers), d.Concurrent, layers))
+	}
+	_, stockTotal := d.overheadOf(stock, 1)
+	_, total := d.overheadOf(guarded, 1)
+	inline, registry := way{"inline", "gzip"}, way{"registry", "gzip"}
+	return append(rows,
+		[]string{"inline cache, steps cached on a fresh daemon", cached(d.imported(stock, inline)), cached(d.imported(guarded, inline))},
+		[]string{fmt.Sprintf("registry cache of %d layers, blobs", d.imported(guarded, registry).Layers), blobs(d.imported(stock, registry)), blobs(d.imported(guarded, registry))},
+		[]string{"layers in gzip alone, 200 records: time of an export", duration(stockTotal), duration(total) + ", " + ratio(total/stockTotal)},
+	)
+}
+
+// exportClaim is what became of an export on both daemons.
+func exportClaim(what string, all []export, layers int) []string {
+	row := []string{what, "", ""}
+	for _, s := range summarize(all) {
+		if s.Limit == limit && s.Layers == layers {
+			row[1+slices.Index([]string{stock, guarded}, s.Daemon)] = s.text()
+		}
+	}
+	return row
+}
+
+func blobs(i imported) string { return fmt.Sprintf("%d, %s", i.Blobs, size(i.Bytes)) }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sample has something of everything.
+func sample() *data {
+	d := &data{
+		Measured: []measured{{"layers", "2026-01-02", machine{"A Processor", 2, 24 << 30, "Linux 6.1.0", "v1", "v1+bkguard.2", "go1"}}},
+		Imports: []imported{
+			{stock, "registry", "gzip", 1, 15, 17, 3 << 20, 3, 3},
+			{guarded, "registry", "gzip", 1, 15, 15, 2 << 20, 3, 3},
+			{stock, "inline", "gzip", 1, 15, 15, 2 << 20, 3, 0},
+			{guarded, "inline", "gzip", 1, 15, 15, 2 << 20, 3, 3},
+		},
+		Overhead: []overhead{{stock, 1, 1, 0.04, 1.5}, {guarded, 1, 1, 0.042, 1.515}, {guarded, 2, 1, 0.05, 1.6}},
+		Soak:     []soaked{{100, 90 << 20, 30 << 20, 60, 20}, {500, 100 << 20, 40 << 20, 70, 30}, {2000, 101 << 20, 40 << 20, 70, 30}},
+		Floor:    "The floor is *here*.",
+	}
+	for _, layers := range []int{16, 20, 64} {
+		for _, s := range []setting{{stock, limit, layers, 2, 1}, {stock, roomy, layers, 2, 1}, {guarded, limit, layers, 2, 1}} {
+			killed := s.Daemon == stock && layers > 16 && int64(layers)<<27 > s.Limit
+			e := export{setting: s, Round: 1, Done: 1, Killed: killed, Peak: int64(layers) << 22, Seconds: float64(layers) / 10}
+			if killed {
+				e.Done = 0
+			}
+			d.Layers = append(d.Layers, e)
+			if s.Limit == limit {
+				e.Exports, e.Done = 8, 8*e.Done
+				d.Concurrent = append(d.Concurrent, e)
+			}
+			e.Layers, e.Compressions, e.Exports = 12, layers/16, 1
+			d.Compressions = append(d.Compressions, e)
+		}
+	}
+	for _, kind := range []string{"upstream", "guarded", "main"} {
+		for _, layers := range []int{8, 16} {
+			name := remotesNames(layers, 2, kind)[0]
+			d.Guard = append(d.Guard, benchmark{name, 1, "ns/op", 1e4}, benchmark{name, 1, "allocs/op", 12})
+		}
+	}
+	d.Guard = append(d.Guard, benchmark{"ExportLiveBytes/guarded", 1, "live-B", 5 << 20}, benchmark{"ExportLiveBytes/main", 1, "live-B", 10 << 20})
+	return d
+}
+
+// save writes the data as the measurements do.
+func (d *data) save(t *testing.T, dir string) {
+	t.Helper()
+	for name, rows := range map[string]any{
+		"measured": d.Measured, "layers": d.Layers, "compressions": d.Compressions, "concurrent": d.Concurrent,
+		"imports": d.Imports, "overhead": d.Overhead, "guard": d.Guard, "soak": d.Soak,
+	} {
+		require.NoError(t, writeRows(filepath.Join(dir, name+".csv"), rows))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "floor.md"), []byte(d.Floor+"\n"), 0o644))
+}
+
+func TestDataReadsBack(t *testing.T) {
+	dir := t.TempDir()
+	sample().save(t, dir)
+	d, err := load(dir)
+	require.NoError(t, err)
+	assert.Equal(t, sample(), d)
+}
+
+func TestNothingMeasuredIsEmpty(t *testing.T) {
+	d, err := load(t.TempDir())
+	require.NoError(t, err)
+	assert.Equal(t, &data{}, d)
+}
+
+func TestColumnsAreAsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "layers.csv")
+	require.NoError(t, writeRows(path, sample().Layers[:1]))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, `daemon,limit_bytes,layers,compressions,exports,round,done,killed,peak_rss_bytes,seconds
+stock,536870912,16,2,1,1,1,false,67108864,1.6
+`, string(text))
+}
+
+func TestDamagedDataIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "soak.csv")
+	for text, want := range map[string]string{
+		"export,rss_bytes\n1,2\n":                                   "soak.csv: csvutil: missing column",
+		"export,rss_bytes,heap_bytes,goroutines,files\n1,2,3,4,x\n": "soak.csv: csvutil: cannot unmarshal \"x\"",
+		"export,rss_bytes,heap_bytes,goroutines,files\n1,2\n":       "soak.csv: record on line 2: wrong number of fields",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		_, err := load(dir)
+		assert.ErrorContains(t, err, want)
+	}
+}

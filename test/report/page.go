@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/template"
+)
+
+//go:embed page.md.tmpl
+var pageText string
+
+// pageTemplate is the page as it is written around the tables and plots of data.
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"plot":           func(name, alt string) string { return picture("benchmarks/", name, alt) },
+	"rounds":         func() int { return rounds },
+	"steps":          func() int { return steps },
+	"overheadRounds": func() int { return overheadRounds },
+	"roomy":          func() string { return size(roomy) },
+	"base":           func() int { return importBase.Layers },
+	"layer":          func() string { return size(int64(importBase.LayerSize)) },
+}).Parse(pageText))
+
+// picture is a plot in the colours of the reader's page.
+func picture(dir, name, alt string) string {
+	return fmt.Sprintf(`<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="%s%s-dark.svg">
+  <img alt="%s" src="%s%s-light.svg">
+</picture>`, dir, name, alt, dir, name)
+}
+
+// writePage writes the page from what was measured.
+func (d *data) writePage(path string) error {
+	var page bytes.Buffer
+	if err := pageTemplate.Execute(&page, d); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.WriteFile(path, page.Bytes(), 0o644)
+}
+
+// What the program writes in the README stands between these lines.
+const (
+	readmeBegin = "<!-- Written by make bench-report. -->\n"
+	readmeEnd   = "<!-- Up to here. -->\n"
+)
+
+// writeReadme replaces the figures of the README. It needs all that they are
+// made of, and leaves them alone before.
+func (d *data) writeReadme(path string) error {
+	rows := d.claims()
+	if rows == nil {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, begun := strings.Cut(string(text), readmeBegin)
+	_, after, ended := strings.Cut(rest, readmeEnd)
+	if !begun || !ended {
+		return errors.New(path + " has no place for its figures, between " + strings.TrimSpace(readmeBegin) + " and " + strings.TrimSpace(readmeEnd))
+	}
+	figures := picture("docs/benchmarks/", "layers-memory", layersAlt) + "\n\n" + table(rows...) + "\n"
+	return os.WriteFile(path, []byte(before+readmeBegin+"\n"+figures+"\n"+readmeEnd+after), 0o644)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPageHasWhatWasMeasured(t *testing.T) {
+	page := writtenPage(t, sample())
+	for _, want := range []string{
+		"| layers | combinations | stock, 512MiB | stock, 3GiB | guarded, 512MiB |\n",
+		"| 16 | 2^15 | 64MiB, 1.6s | 64MiB, 1.6s | 64MiB, 1.6s |\n",
+		"| 20 | 2^19 | killed | 80MiB, 2s | 80MiB, 2s |\n",
+		"| 64 | 2^63 | killed, 0 of 8 done | 256MiB, 6.4s |\n",
+		"| 4 | 4^11 | killed |",
+		"| registry | gzip | 3 of 3 | 17/15 | 3MiB | 3 of 3 | 15/15 | 2MiB |\n",
+		"| inline | gzip | 0 of 3 |",
+		"| collecting the records | 40ms | 42ms | 1.05× | 50ms |\n",
+		"| 8 | 2 | 10µs | 12 |",
+		"| the same number of main remotes | 10MiB |\n",
+		"| 500 | 100MiB | 40MiB | 70 | 30 |\n| 2000 | 101MiB | 40MiB | 70 | 30 |\n| growth | +1.0% |",
+		"## Floor\n\nThe floor is *here*.\n",
+		"| layers | 2026-01-02 | 2 cores of A Processor, 24GiB, Linux 6.1.0 | v1 | v1+bkguard.2 | go1 |\n",
+	} {
+		assert.Contains(t, page, want)
+	}
+	assert.NotContains(t, page, "\n\n\n")
+}
+
+// TestPageShowsEveryPlot holds that there are as many plots on the page as there
+// are files.
+func TestPageShowsEveryPlot(t *testing.T) {
+	page := writtenPage(t, sample())
+	plots := regexp.MustCompile(`benchmarks/([a-z-]+)-(?:light|dark)\.svg`).FindAllStringSubmatch(page, -1)
+	shown := map[string]int{}
+	for _, m := range plots {
+		shown[m[1]]++
+	}
+	for name := range sample().charts() {
+		assert.Equal(t, 2, shown[name], name)
+	}
+	assert.Len(t, shown, len(sample().charts()))
+}
+
+func TestPageWithoutData(t *testing.T) {
+	page := writtenPage(t, &data{})
+	assert.Equal(t, 1, strings.Count("\n"+page, "\n#"), page)
+}
+
+func writtenPage(t *testing.T, d *data) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "page.md")
+	require.NoError(t, d.writePage(path))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}
+
+func TestReadmeKeepsWhatIsAround(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "README.md")
+	around := "before\n" + readmeBegin + "old\n" + readmeEnd + "after\n"
+	require.NoError(t, os.WriteFile(path, []byte(around), 0o644))
+	for range 2 {
+		require.NoError(t, sample().writeReadme(path))
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.True(t, strings.HasPrefix(string(text), "before\n"+readmeBegin), string(text))
+		assert.True(t, strings.HasSuffix(string(text), "|\n\n"+readmeEnd+"after\n"), string(text))
+		assert.NotContains(t, string(text), "old")
+		for _, row := range []string{
+			"| cache export, 20 layers | killed | 80MiB, 2s |\n",
+			"| 8 cache exports at once, 64 layers | killed, 0 of 8 done | 256MiB, 6.4s |\n",
+			"| registry cache of 15 layers, blobs | 17, 3MiB | 15, 2MiB |\n",
+			"| inline cache, steps cached on a fresh daemon | 0 of 3 | 3 of 3 |\n",
+		} {
+			assert.Contains(t, string(text), row)
+		}
+	}
+	require.NoError(t, (&data{}).writeReadme(path), "nothing to write")
+	require.NoError(t, os.WriteFile(path, []byte("no place"), 0o644))
+	require.ErrorContains(t, sample().writeReadme(path), "has no place for its figures")
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	units "github.com/docker/go-units"
+)
+
+// table writes rows in Markdown, the first one as the head.
+func table(rows ...[]string) string {
+	var text strings.Builder
+	for n, row := range rows {
+		text.WriteString("| " + strings.Join(row, " | ") + " |\n")
+		if n == 0 {
+			text.WriteString(strings.Repeat("| --- ", len(row)) + "|\n")
+		}
+	}
+	return strings.TrimSuffix(text.String(), "\n")
+}
+
+// LayersTable is over layers, a column for each daemon and limit.
+func (d *data) LayersTable() string {
+	return exportTable(d.Layers, "layers", func(s setting) int { return s.Layers })
+}
+
+// CompressionsTable is over compressions.
+func (d *data) CompressionsTable() string {
+	return exportTable(d.Compressions, "compressions", func(s setting) int { return s.Compressions })
+}
+
+// ConcurrentTable is over layers.
+func (d *data) ConcurrentTable() string {
+	return exportTable(d.Concurrent, "layers", func(s setting) int { return s.Layers })
+}
+
+func exportTable(all []export, name string, of func(setting) int) string {
+	if len(all) == 0 {
+		return ""
+	}
+	columns := columnsOf(all)
+	head := []string{name, "combinations"}
+	for _, c := range columns {
+		head = append(head, c.daemon+", "+size(c.limit))
+	}
+	rows := [][]string{head}
+	summaries := summarize(all)
+	slices.SortStableFunc(summaries, func(a, b summary) int { return of(a.setting) - of(b.setting) })
+	for n, s := range summaries {
+		if n == 0 || of(s.setting) != of(summaries[n-1].setting) {
+			rows = append(rows, []string{strconv.Itoa(of(s.setting)), s.combinations()})
+			rows[len(rows)-1] = append(rows[len(rows)-1], make([]string, len(columns))...)
+		}
+		rows[len(rows)-1][2+slices.Index(columns, column{s.Daemon, s.Limit})] = s.text()
+	}
+	return table(rows...)
+}
+
+// combinations is the number of remotes that stock builds for the topmost layer,
+// whose own blob is given by the requested compression.
+func (s setting) combinations() string {
+	if s.Compressions == 1 {
+		return "1"
+	}
+	return fmt.Sprintf("%d^%d", s.Compressions, s.Layers-1)
+}
+
+// text is the summary in a few words.
+func (s summary) text() string {
+	switch {
+	case s.killed == s.rounds && s.Exports > 1:
+		return fmt.Sprintf("killed, %d of %d done", s.done, s.Exports)
+	case s.killed == s.rounds:
+		return "killed"
+	case s.killed > 0:
+		return fmt.Sprintf("killed in %d of %d rounds", s.killed, s.rounds)
+	}
+	return fmt.Sprintf("%s, %s", size(s.peak), duration(s.seconds))
+}
+
+// ImportsTable has a row for each way to export.
+func (d *data) ImportsTable() string {
+	if len(d.Imports) == 0 {
+		return ""
+	}
+	rows := [][]string{{"exporter", "asked for", "stock: cached", "blobs/layers", "bytes", "guarded: cached", "blobs/layers", "bytes"}}
+	for _, w := range d.ways() {
+		row := []string{w.exporter, w.requested}
+		for _, daemon := range []string{stock, guarded} {
+			i := d.imported(daemon, w)
+			row = append(row, cached(i), fmt.Sprintf("%d/%d", i.Blobs, i.Layers), size(i.Bytes))
+		}
+		rows = append(rows, row)
+	}
+	return table(rows...)
+}
+
+func cached(i imported) string { return fmt.Sprintf("%d of %d", i.Cached, i.Steps) }
+
+// OverheadTable has a row for each part of an export.
+func (d *data) OverheadTable() string {
+	if len(d.Overhead) == 0 {
+		return ""
+	}
+	stockPrepare, stockTotal := d.overheadOf(stock, 1)
+	prepare, total := d.overheadOf(guarded, 1)
+	variedPrepare, variedTotal := d.overheadOf(guarded, 2)
+	row := func(what string, stock, guarded, varied float64) []string {
+		return []string{what, duration(stock), duration(guarded), ratio(guarded / stock), duration(varied)}
+	}
+	return table(
+		[]string{"", "stock", "guarded", "guarded beside stock", "guarded, two compressions"},
+		row("collecting the records", stockPrepare, prepare, variedPrepare),
+		row("whole export", stockTotal, total, variedTotal),
+	)
+}
+
+// RemotesTable is what the benchmarks of guard/ say of the remotes of one ref.
+func (d *data) RemotesTable() string {
+	if len(d.Guard) == 0 {
+		return ""
+	}
+	rows := [][]string{{"layers", "compressions", "upstream, all", "allocations", "guarded", "allocations", "main remote alone", "allocations"}}
+	for layers := range 128 {
+		for compressions := range 5 {
+			row := []string{strconv.Itoa(layers), strconv.Itoa(compressions)}
+			for _, kind := range []string{"upstream", "guarded", "main"} {
+				var took, allocations string
+				for _, name := range remotesNames(layers, compressions, kind) {
+					took += d.Guard.text(name, "ns/op", nanoseconds)
+					allocations += d.Guard.text(name, "allocs/op", plain)
+				}
+				row = append(row, took, allocations)
+			}
+			if strings.Join(row[2:], "") != "" {
+				rows = append(rows, row)
+			}
+		}
+	}
+	return table(rows...)
+}
+
+// LiveTable is what the benchmarks of guard/ say of the memory that is kept.
+func (d *data) LiveTable() string {
+	kept := d.Guard.text("ExportLiveBytes/guarded", "live-B", units.BytesSize)
+	if kept == "" {
+		return ""
+	}
+	rows := [][]string{
+		{"", "kept"},
+		{"an export of the guard", kept},
+		{"the same number of main remotes", d.Guard.text("ExportLiveBytes/main", "live-B", units.BytesSize)},
+	}
+	for _, layers := range []int{12, 16, 18} {
+		each := d.Guard.text(fmt.Sprintf("UpstreamLiveBytes/layers=%d", layers), "live-B/remote", units.BytesSize)
+		rows = append(rows, []string{fmt.Sprintf("upstream, for each of the 2^%d remotes of %d layers in 2 compressions", layers-1, layers), each})
+	}
+	return table(rows...)
+}
+
+// SoakTable compares an early moment with the last one.
+func (d *data) SoakTable() string {
+	if len(d.Soak) == 0 {
+		return ""
+	}
+	early := slices.IndexFunc(d.Soak, func(s soaked) bool { return s.Export >= 500 })
+	first, last := d.Soak[max(early, 0)], d.Soak[len(d.Soak)-1]
+	rows := [][]string{{"exports", "resident", "heap", "goroutines", "open files"}}
+	for _, s := range []soaked{first, last} {
+		rows = append(rows, []string{strconv.Itoa(s.Export), size(s.RSS), size(s.Heap), strconv.Itoa(s.Goroutines), strconv.Itoa(s.Files)})
+	}
+	growth := 100 * (float64(last.RSS)/float64(first.RSS) - 1)
+	return table(append(rows, []string{"growth", fmt.Sprintf("%+.1f%%", growth), "", "", ""})...)
+}
+
+// MeasuredTable says when and where each section was measured.
+func (d *data) MeasuredTable() string {
+	if len(d.Measured) == 0 {
+		return ""
+	}
+	rows := [][]string{{"section", "on", "machine", "stock", "guarded", "built with"}}
+	for _, m := range d.Measured {
+		machine := fmt.Sprintf("%d cores of %s, %s, %s", m.Cores, m.CPU, size(m.Memory), m.Kernel)
+		rows = append(rows, []string{m.Section, m.Date, machine, m.Stock, m.Guarded, m.Go})
+	}
+	return table(rows...)
+}
