@@ -38,6 +38,14 @@ test: lint $(PARTS) $(TOOLS) runc systemd-analyze ## run the linter and every te
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
 	go test -count=1 -timeout 3h -v -run '^TestMatrix$$' ./test -matrix $(CURDIR)/docs/matrix.md
 
+.PHONY: faults
+faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
+	go test -count=1 -timeout 2h -parallel 4 -v -run '^TestFault' ./test -faults 20
+
+.PHONY: soak
+soak: $(PARTS) runc ## export 2,000 times and hold that the daemon stays as it is; writes docs/benchmarks/soak.csv
+	go test -count=1 -timeout 2h -v -run '^TestSoak$$' ./test -soak $(CURDIR)/docs/benchmarks/soak.csv
+
 .PHONY: bench
 bench: ## measure the guard beside upstream, without a daemon
 	go test -run '^$$' -bench . -benchmem ./guard

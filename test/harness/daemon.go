@@ -28,7 +28,7 @@ type DaemonOptions struct {
 	ConfigFile string
 	// Registries are hosts that are spoken to by plain HTTP.
 	Registries []string
-	// Env is added to an otherwise nearly empty environment.
+	// Env is added to an otherwise nearly empty environment, that of clients too.
 	Env []string
 	// Args returns the command line of a daemon that has flags of its own, for a
 	// root, a socket and a cgroup for its containers; nil means the flags of
@@ -37,6 +37,9 @@ type DaemonOptions struct {
 	// MemoryLimit in bytes makes the daemon run in a cgroup of its own; zero
 	// means no limit.
 	MemoryLimit int64
+	// RootSize in bytes makes the root a tmpfs of that size, which ends with the
+	// daemon; zero means a directory.
+	RootSize int64
 }
 
 // Exit is how a daemon has ended.
@@ -86,7 +89,7 @@ func (e *StartError) Error() string {
 // own.
 type Daemon struct {
 	dir     string
-	client  string
+	options DaemonOptions
 	cgroup  *Cgroup
 	process *Process
 	exit    *Exit
@@ -100,15 +103,34 @@ func StartDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{dir: dir, client: o.Buildctl}
-	if err := d.start(ctx, o); err != nil {
+	d := &Daemon{dir: dir, options: o}
+	if err := d.start(ctx); err != nil {
 		_, stopErr := d.Stop(ctx)
 		return nil, errors.Join(fmt.Errorf("start %s: %w", o.Binary, err), stopErr, d.Remove())
 	}
 	return d, nil
 }
 
-func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
+// Kill ends the daemon with SIGKILL, in the middle of whatever it does.
+func (d *Daemon) Kill(ctx context.Context) (Exit, error) {
+	if err := d.process.Kill(ctx); err != nil {
+		return Exit{}, err
+	}
+	return d.Stop(ctx)
+}
+
+// Restart starts a daemon that was stopped or killed once more, on the same
+// root, and returns when it is ready.
+func (d *Daemon) Restart(ctx context.Context) error {
+	d.exit = nil
+	if err := d.start(ctx); err != nil {
+		return fmt.Errorf("start %s again: %w", d.options.Binary, err)
+	}
+	return nil
+}
+
+func (d *Daemon) start(ctx context.Context) error {
+	o := d.options
 	config := o.ConfigFile
 	if config == "" {
 		config = filepath.Join(d.dir, "buildkitd.toml")
@@ -118,7 +140,7 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 		}
 	}
 	tmp := filepath.Join(d.dir, "tmp")
-	if err := os.Mkdir(tmp, 0o700); err != nil {
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return err
 	}
 	if o.MemoryLimit > 0 {
@@ -130,7 +152,7 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 			return err
 		}
 	}
-	log, err := os.Create(d.LogPath())
+	log, err := os.OpenFile(d.LogPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
@@ -144,6 +166,9 @@ func (d *Daemon) start(ctx context.Context, o DaemonOptions) error {
 	}
 	if o.Containerd != nil {
 		command = o.Containerd.serve(command)
+	}
+	if o.RootSize > 0 {
+		command = onTmpfs(command, d.root(), o.RootSize)
 	}
 	d.process, err = Start(command)
 	if err := errors.Join(err, log.Close()); err != nil {
@@ -237,9 +262,9 @@ func (d *Daemon) Buildctl(ctx context.Context, args ...string) (string, error) {
 
 func (d *Daemon) buildctl(args ...string) Command {
 	return Command{
-		Path: d.client,
+		Path: d.options.Buildctl,
 		Args: append([]string{"--addr", d.Address()}, args...),
-		Env:  []string{"HOME=" + d.dir},
+		Env:  append([]string{"HOME=" + d.dir}, d.options.Env...),
 	}
 }
 

@@ -40,6 +40,15 @@ func (m CacheManifest) Layers() int {
 	return len(distinct)
 }
 
+// Digests are those of the blobs, in their order.
+func (m CacheManifest) Digests() []digest.Digest {
+	digests := make([]digest.Digest, len(m.Blobs))
+	for i, blob := range m.Blobs {
+		digests[i] = blob.Digest
+	}
+	return digests
+}
+
 // Count returns how many of the blobs are in a compression.
 func (m CacheManifest) Count(t compression.Type) int {
 	count := 0

@@ -134,6 +134,12 @@ func (p *Process) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-delay.C:
 	}
+	return p.Kill(ctx)
+}
+
+// Kill kills the process and its session with SIGKILL, and returns when it was
+// waited for.
+func (p *Process) Kill(ctx context.Context) error {
 	if err := killSession(ctx, p.pid); err != nil {
 		return err
 	}

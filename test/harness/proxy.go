@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"time"
 )
 
 // Toxiproxy is a running toxiproxy, which makes proxies that can be broken.
@@ -62,7 +63,7 @@ type Proxy struct {
 }
 
 // toxic is the name of the one fault that a proxy can have.
-const toxic = "cut"
+const toxic = "fault"
 
 // Proxy makes a proxy before a host.
 func (t *Toxiproxy) Proxy(ctx context.Context, name, host string) (*Proxy, error) {
@@ -81,13 +82,21 @@ func (t *Toxiproxy) Proxy(ctx context.Context, name, host string) (*Proxy, error
 // Cut ends every connection from now on when its client has sent more than so
 // many bytes.
 func (p *Proxy) Cut(ctx context.Context, bytes int) error {
+	return p.fault(ctx, "limit_data", map[string]any{"bytes": bytes})
+}
+
+// Slow delays all that clients send from now on.
+func (p *Proxy) Slow(ctx context.Context, delay time.Duration) error {
+	return p.fault(ctx, "latency", map[string]any{"latency": delay.Milliseconds()})
+}
+
+func (p *Proxy) fault(ctx context.Context, kind string, attributes map[string]any) error {
 	return p.toxi.send(ctx, http.MethodPost, p.path+"/toxics", map[string]any{
-		"name": toxic, "type": "limit_data", "stream": "upstream",
-		"attributes": map[string]any{"bytes": bytes},
+		"name": toxic, "type": kind, "stream": "upstream", "attributes": attributes,
 	}, nil)
 }
 
-// Heal lets connections live.
+// Heal ends the fault.
 func (p *Proxy) Heal(ctx context.Context) error {
 	return p.toxi.send(ctx, http.MethodDelete, p.path+"/toxics/"+toxic, nil, nil)
 }

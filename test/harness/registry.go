@@ -13,6 +13,9 @@ type Registry struct {
 	*server
 	// Host is the address and port, as it stands in image names.
 	Host string
+	// binary is the program, format its configuration, in which %[1]s is a
+	// directory and %[2]s the address.
+	binary, format string
 }
 
 const registryConfig = `version: 0.1
@@ -22,7 +25,7 @@ storage:
   filesystem:
     rootdirectory: %[1]s/storage
 http:
-  addr: 127.0.0.1:0
+  addr: %[2]s
 `
 
 const privateConfig = `auth:
@@ -44,20 +47,32 @@ func StartPrivateRegistry(ctx context.Context, binary string) (*Registry, error)
 	return startRegistry(ctx, binary, registryConfig+privateConfig)
 }
 
-// startRegistry starts the registry program with a configuration in which %[1]s
-// is a directory of its own.
-func startRegistry(ctx context.Context, binary, format string) (*Registry, error) {
-	s, host, err := startServer(ctx, "registry", registryAddress, func(dir string) (Command, error) {
-		config := filepath.Join(dir, "config.yml")
-		text := fmt.Sprintf(format, dir)
-		return Command{
-			Path: binary,
-			Args: []string{"serve", config},
-			Env:  []string{"OTEL_TRACES_EXPORTER=none"},
-		}, os.WriteFile(config, []byte(text), 0o600)
-	})
-	if err != nil {
+func startRegistry(ctx context.Context, binary, format string) (_ *Registry, err error) {
+	r := &Registry{Host: "127.0.0.1:0", binary: binary, format: format}
+	if r.server, r.Host, err = startServer(ctx, "registry", registryAddress, r.command); err != nil {
 		return nil, err
 	}
-	return &Registry{server: s, Host: host}, nil
+	return r, nil
+}
+
+// command makes the command for a directory of its own.
+func (r *Registry) command(dir string) (Command, error) {
+	config := filepath.Join(dir, "config.yml")
+	return Command{
+		Path: r.binary,
+		Args: []string{"serve", config},
+		Env:  []string{"OTEL_TRACES_EXPORTER=none"},
+	}, os.WriteFile(config, fmt.Appendf(nil, r.format, dir, r.Host), 0o600)
+}
+
+// Kill ends the registry with SIGKILL, in the middle of whatever it does.
+func (r *Registry) Kill(ctx context.Context) error { return r.process.Kill(ctx) }
+
+// Restart starts a registry that was killed once more, on the same address and
+// storage, and returns when it listens.
+func (r *Registry) Restart(ctx context.Context) error {
+	if _, err := r.start(ctx, registryAddress, r.command); err != nil {
+		return fmt.Errorf("start the registry again: %w", err)
+	}
+	return nil
 }
