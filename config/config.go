@@ -3,6 +3,9 @@
 // The table lives in the daemon's own file: upstream's buildkitd ignores tables
 // that it does not know, and this package ignores every table but its own.
 // Inside [guard] it is strict.
+//
+// [LoadFile] and [Parse] read the table; a program may as well fill in a [Config],
+// whose zero value holds the defaults. buildkitd.example.toml has every key.
 package config
 
 // Defaults of the [guard] table.

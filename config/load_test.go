@@ -134,6 +134,8 @@ func FuzzParse(f *testing.F) {
 		"guard = { exporter = { inline = { mode = \"block\", prefer = \"main\" } } }\n",
 		"[guard.exporter.nobody]\n",
 		"[guard.exporter.s3]\nmode = \"\"\n[guard]\nmode = \"single\"\n",
+		"[guard]\nwarnImages = true\n",
+		"[guard]\nwarnImages = \"yes\"\n",
 		"[guard]\nmods = 1\n",
 		"[guard]\n\"a\\nb\" = 1\n",
 		"[guard.exporter.\"a\\nb\"]\n",
@@ -158,6 +160,7 @@ func FuzzParse(f *testing.F) {
 			require.NotContains(t, err.Error(), "\n")
 			require.Positive(t, fault.Line, err)
 			require.LessOrEqual(t, fault.Line, lines, err)
+			require.Regexp(t, `^(?i:guard\b.*)?$`, fault.Key, "none but where the text is no TOML")
 			return
 		}
 
@@ -180,6 +183,7 @@ func FuzzParse(f *testing.F) {
 		want := map[string]string{
 			"guard.mode": string(c.Mode), "guard.maxRemotes": strconv.Itoa(c.MaxRemotes), "guard.maxMemory": c.MaxMemory.String(),
 			"guard.memoryLimit": c.MemoryLimit.String(), "guard.switchFile": c.SwitchFile, "guard.prefer": string(c.Prefer),
+			"guard.warnImages": strconv.FormatBool(c.WarnImages),
 		}
 		for name, e := range c.Exporters {
 			require.Contains(t, ExporterTypes(), name)

@@ -158,6 +158,30 @@ func TestAnImageIsWarnedOfOnce(t *testing.T) {
 	require.Len(t, d.warnings, 2, "two images")
 }
 
+func TestEitherWayToResolveIsSeen(t *testing.T) {
+	d := &daemon{images: map[string]image{"large": newImage(t, "large", 61, "linux/amd64")}}
+	for name, resolve := range map[string]func(context.Context, gwclient.Client) error{
+		"a configuration": func(ctx context.Context, c gwclient.Client) error {
+			_, _, _, err := c.ResolveImageConfig(ctx, "large", sourceresolver.Opt{})
+			return err
+		},
+		"a source": func(ctx context.Context, c gwclient.Client) error {
+			_, err := c.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: "docker-image://large"}, sourceresolver.Opt{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d.warnings = nil
+			d.build(t, Guard(func(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
+				require.NoError(t, resolve(ctx, c))
+				return resolving()(ctx, c)
+			}))
+			require.Len(t, d.warnings, 1)
+			assert.Contains(t, d.warnings[0], "cache guard: example.com/large has 61 layers")
+		})
+	}
+}
+
 func TestLimitAndCompressionsAreOptions(t *testing.T) {
 	d := &daemon{images: map[string]image{"image": newImage(t, "image", 9, "linux/amd64")}}
 	for name, test := range map[string]struct {

@@ -51,7 +51,8 @@ type guardedFrontend struct {
 }
 
 func (f *guardedFrontend) Solve(ctx context.Context, bridge frontend.FrontendLLBBridge, exec executor.Executor, opt map[string]string, inputs map[string]*pb.Definition, sid string, sm *session.Manager) (*frontend.Result, error) {
-	watching := &watchedBridge{FrontendLLBBridge: bridge}
+	_, gateway := opt[frontend.KeySource]
+	watching := &watchedBridge{FrontendLLBBridge: bridge, gateway: gateway}
 	result, err := f.Frontend.Solve(ctx, watching, exec, opt, inputs, sid, sm)
 	if err == nil && baseimage.Built(opt) {
 		for _, group := range watching.seen.ByDigest() {
@@ -64,14 +65,16 @@ func (f *guardedFrontend) Solve(ctx context.Context, bridge frontend.FrontendLLB
 // watchedBridge is a bridge that notes the images which are resolved over it.
 type watchedBridge struct {
 	frontend.FrontendLLBBridge
-	seen baseimage.Seen
+	// gateway is set for gateway.v0, which runs the frontend in an image.
+	gateway bool
+	seen    baseimage.Seen
 }
 
 func (b *watchedBridge) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
-	// gateway.v0 asks for its own image so, which no cache export contains
-	// (frontend/gateway/gateway.go, Solve); it adds options to what the frontend
-	// in that image asks for.
-	own := opt.ImageOpt == nil && opt.OCILayoutOpt == nil
+	// gateway.v0 asks for that image without options, and adds some to what the
+	// frontend in it asks for (frontend/gateway/gateway.go, Solve and
+	// ResolveSourceMeta). No cache export contains the image.
+	own := b.gateway && opt.ImageOpt == nil && opt.OCILayoutOpt == nil
 	source, err := b.FrontendLLBBridge.ResolveSourceMetadata(ctx, op, opt)
 	if err == nil && !own {
 		b.seen.AddSource(source)

@@ -219,8 +219,11 @@ func TestImageOfAFrontendIsNoBase(t *testing.T) {
 	_, resolved := c.image(t, 10, "linux/amd64")
 	c.chain(t, 10, compression.Zstd)
 	b := &testBridge{known: map[string]*sourceresolver.MetaResponse{"a": resolved}}
-	(&testFrontend{sources: []string{"a"}}).solve(t, newTestGuard(t, config.Config{}), c, b, nil)
+	f := &testFrontend{sources: []string{"a"}}
+	f.solve(t, newTestGuard(t, config.Config{}), c, b, map[string]string{"source": "a"})
 	assert.Empty(t, b.warnings)
+	f.solve(t, newTestGuard(t, config.Config{}), c, b, nil)
+	assert.Len(t, b.warnings, 1, "without a source it is a base")
 }
 
 func TestControlDecoratesFrontendsIfAsked(t *testing.T) {
@@ -235,4 +238,24 @@ func TestControlDecoratesFrontendsIfAsked(t *testing.T) {
 	assert.Equal(t, once, asked.Frontends(once, c.store))
 	opt.ContentStore = nil
 	assert.Same(t, f, asked.Control(opt).Frontends["test"], "nothing can be counted")
+}
+
+// BenchmarkFrontends measures a frontend that does nothing but resolve an image
+// with 61 layers, as it is and decorated.
+func BenchmarkFrontends(b *testing.B) {
+	const layers = 61
+	c := newTestCache(b)
+	_, resolved := c.image(b, layers, "linux/amd64")
+	c.convert(b, c.chain(b, layers), compression.Zstd)
+	bare := &testFrontend{sources: []string{"a"}, opt: ofAnImage}
+	decorated := newTestGuard(b, config.Config{}).Frontends(map[string]frontend.Frontend{"test": bare}, c.store)["test"]
+	for name, f := range map[string]frontend.Frontend{"bare": bare, "decorated": decorated} {
+		b.Run(name, func(b *testing.B) {
+			bridge := &testBridge{known: map[string]*sourceresolver.MetaResponse{"a": resolved}}
+			for b.Loop() {
+				_, err := f.Solve(b.Context(), bridge, nil, nil, nil, "", nil)
+				require.NoError(b, err)
+			}
+		})
+	}
 }

@@ -12,6 +12,24 @@
 //   - the cache exporters ([Guard.Control]) write one chain for each record: the
 //     image's own blobs inline, the requested compression elsewhere.
 //
+// # Use
+//
+// A daemon makes one guard with [New], adds its workers as [Guard.Worker] returns
+// them, and makes its controller with the options that [Guard.Control] returns.
+// The example of the package shows it, examples/daemon is a whole daemon, and
+// docs/embedding.md describes what meets the guard and what does not.
+//
+// A failure of the guard never fails a build and never loses cache: the layer
+// concerned is exported as it is, and [Guard.Status], the metrics and the log say
+// so. The library logs through buildkit's logger, reads no environment and never
+// exits.
+//
+// # Stability
+//
+// Below version 1.0, a minor version may break what is exported here and in
+// package config, and a patch does not. Each version is for one release of
+// buildkit, that in go.mod.
+//
 // The data flows worker -> variants -> limits -> remotes -> exporter, and the
 // files are named after these.
 package guard
@@ -119,8 +137,9 @@ func (g *Guard) Worker(w worker.Worker) worker.Worker {
 }
 
 // Control decorates the cache exporters of a daemon, and its frontends if the
-// configuration says WarnImages; pass the result to control.NewController. The given options are left as they are. The workers are
-// in their controller by then: decorate them before, with [Guard.Worker].
+// configuration says WarnImages; pass the result to control.NewController. The
+// given options are left as they are. The workers are in their controller by
+// then: decorate them before, with [Guard.Worker].
 //
 // What the guard does is measured with opt.MeterProvider; without one it is not.
 // A process with several controllers calls Control for each: the first provider

@@ -141,3 +141,11 @@ func TestClosedGuard(t *testing.T) {
 	assert.Nil(t, data)
 	assert.Equal(t, OutcomeBlocked, g.Status().Decisions[0].Outcome)
 }
+
+// TestOwnTypesOfExporters shows a type that buildkitd does not have with the others.
+func TestOwnTypesOfExporters(t *testing.T) {
+	g := newTestGuard(t, config.Config{Exporters: map[string]config.Exporter{"mine": {Mode: config.ModeSingle}}})
+	modes := g.Status().Modes
+	assert.Len(t, modes, len(config.ExporterTypes())+1)
+	assert.Equal(t, ModeStatus{config.ModeSingle, ModeFromExporter}, modes["mine"])
+}

@@ -6,8 +6,6 @@ import (
 	"github.com/moby/buildkit/util/bklog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-
-	"github.com/bkguard/bkguard/config"
 )
 
 // instrumentationName is the scope of the instruments, as upstream names its
@@ -92,10 +90,9 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		o.ObserveInt64(budget, int64(g.limits.budget.max))
 		_, _, n := g.modeSwitch.current()
 		o.ObserveInt64(faults, n)
-		for _, exporterType := range config.ExporterTypes() {
-			inForce, source := g.Mode(exporterType)
+		for exporterType, m := range g.modes() {
 			o.ObserveInt64(mode, 1, metric.WithAttributes(
-				exporterKey.String(exporterType), modeKey.String(string(inForce)), sourceKey.String(string(source))))
+				exporterKey.String(exporterType), modeKey.String(string(m.Mode)), sourceKey.String(string(m.Source))))
 		}
 		g.stats.mu.Lock()
 		defer g.stats.mu.Unlock()

@@ -85,10 +85,11 @@ func (g *Guard) Status() Status {
 	return s
 }
 
-// modes returns the mode in force for each type of exporter.
+// modes returns the mode in force for each type of exporter: those of buildkitd,
+// and those that the configuration names.
 func (g *Guard) modes() map[string]ModeStatus {
 	modes := make(map[string]ModeStatus)
-	for _, exporterType := range config.ExporterTypes() {
+	for _, exporterType := range slices.AppendSeq(config.ExporterTypes(), maps.Keys(g.Config().Exporters)) {
 		mode, source := g.Mode(exporterType)
 		modes[exporterType] = ModeStatus{Mode: mode, Source: source}
 	}

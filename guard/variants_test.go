@@ -150,7 +150,8 @@ func TestWalkAsksOnceForEachBlob(t *testing.T) {
 
 // FuzzWalkBlob walks any graph of 16 blobs. Each two bytes are one fact: the
 // first has a blob in each half, a link from one to the other; the second says
-// what is the matter with the blob that is linked.
+// what is the matter with the blob that is linked: it is gone, untyped, of a
+// stranger's layer or estargz, or the link is broken.
 func FuzzWalkBlob(f *testing.F) {
 	f.Add([]byte{0x00, 0})
 	f.Add([]byte{0x01, 0, 0x12, 0, 0x20, 0})
@@ -160,52 +161,53 @@ func FuzzWalkBlob(f *testing.F) {
 	f.Add([]byte{0x01, 0, 0x10, 'g'})
 	f.Add([]byte{0x01, 0, 0x10, 'u'})
 	f.Add([]byte{0x01, 's', 0x12, 0, 0x23, 0, 0x03, 0})
+	f.Add([]byte{0x01, 0, 0x10, 0, 0x02, 0, 0x20, 0, 0x13, 'e', 0x31, 0, 0x23, 0, 0x34, 0})
 	f.Fuzz(func(t *testing.T, facts []byte) {
 		const blobs = 16
 		var (
-			store       = &infos{}
-			linked      [blobs][blobs]bool
-			gone, typed [blobs]bool
-			stranger    [blobs]bool // of another layer
+			store  = &infos{}
+			linked [blobs][blobs]bool
+			is     = map[byte]*[blobs]bool{'g': {}, 'u': {}, 's': {}, 'e': {}}
 		)
-		name := func(n int) string { return fmt.Sprint("blob ", n) }
+		name := func(n int) digest.Digest { return blobDigest(fmt.Sprint("blob ", n)) }
 		for n := range blobs {
-			store.add(name(n))
-			typed[n] = true
+			store.add(fmt.Sprint("blob ", n))
 		}
 		for ; len(facts) > 1; facts = facts[2:] {
 			from, to := int(facts[0]>>4), int(facts[0]&0xf)
-			value := blobDigest(name(to)).String()
-			switch facts[1] {
-			case 'g':
-				gone[to] = true
-			case 'u':
-				typed[to] = false
-			case 's':
-				stranger[to] = true
-			case 'b':
+			value := name(to).String()
+			if blobs, ok := is[facts[1]]; ok {
+				blobs[to] = true
+			}
+			if linked[from][to] = facts[1] != 'b'; !linked[from][to] {
 				value = value[:len(value)-1] // no digest
 			}
-			label := fmt.Sprint(variantLabelPrefix, to)
-			store.blobs[blobDigest(name(from))].Labels[label] = value
-			linked[from][to] = facts[1] != 'b'
+			store.blobs[name(from)].Labels[variantLabelPrefix+name(to).String()] = value
 		}
+		gone, untyped, stranger, stargz := is['g'], is['u'], is['s'], is['e']
+		stranger[0], stargz[0] = false, false
+		follows := linked // the links that lead to blobs of the layer
 		for n := range blobs {
-			if !typed[n] {
-				delete(store.blobs[blobDigest(name(n))].Labels, mediaTypeLabel)
+			l := store.blobs[name(n)].Labels
+			if untyped[n] {
+				delete(l, mediaTypeLabel)
 			}
-			if n > 0 && stranger[n] {
-				store.blobs[blobDigest(name(n))].Labels[labels.LabelUncompressed] = blobDigest("another layer").String()
-				linked[n] = [blobs]bool{}
+			if stranger[n] || stargz[n] {
+				l[annotationLabelPrefix+labels.LabelUncompressed] = blobDigest("another layer").String()
+			}
+			if stargz[n] && !stranger[n] {
+				l[annotationLabelPrefix+estargz.TOCJSONDigestAnnotation] = "its table of contents"
+			}
+			for from := range blobs {
+				follows[from][n] = linked[from][n] && !gone[from] && !gone[n] && !stranger[n] && (!stargz[n] || linked[n][from])
 			}
 			if gone[n] {
-				delete(store.blobs, blobDigest(name(n)))
-				linked[n] = [blobs]bool{}
+				delete(store.blobs, name(n))
 			}
 		}
 
 		// The transitive closure, by Warshall.
-		reaches := linked
+		reaches := follows
 		for via := range blobs {
 			for from := range blobs {
 				for to := range blobs {
@@ -213,19 +215,22 @@ func FuzzWalkBlob(f *testing.F) {
 				}
 			}
 		}
+		reaches[0][0] = true
 		want, asked := []digest.Digest{}, 1
 		for n := 1; n < blobs; n++ {
-			if !reaches[0][n] {
-				continue
+			for from := range blobs {
+				if reaches[0][from] && !gone[from] && linked[from][n] {
+					asked++
+					break
+				}
 			}
-			asked++
-			if !gone[n] && typed[n] && !stranger[n] {
-				want = append(want, blobDigest(name(n)))
+			if reaches[0][n] && !untyped[n] {
+				want = append(want, name(n))
 			}
 		}
 		slices.Sort(want)
 
-		first := own(name(0))
+		first := own("blob 0")
 		first.Annotations = map[string]string{labels.LabelUncompressed: blobDigest("the layer").String()}
 		found, err := walkBlob(t.Context(), store, first)
 		require.NoError(t, err)

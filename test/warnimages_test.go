@@ -21,7 +21,7 @@ func TestDaemonWarnsOfWhatItHolds(t *testing.T) {
 	require.NoError(t, err)
 	daemon := startDaemon(t, harness.DaemonOptions{
 		Binary:     binaries(t).Guarded,
-		Config:     "[guard]\nwarnImages = true\n",
+		Config:     "guard.warnImages = true\n",
 		Registries: []string{registry.Host},
 	})
 	warned := func(out string) int {

@@ -14,21 +14,21 @@ import (
 )
 
 // checkTimeout bounds a check, which otherwise waits for the disk.
-const checkTimeout = 5 * time.Second
+const checkTimeout = 10 * time.Second
 
 // Check plays all defects in a temporary directory and returns those that are
 // there. The error says why that cannot be told; it is never a reason to stop
-// what is being started. Check returns within five seconds also if the disk does
+// what is being started. Check returns within ten seconds also if the disk does
 // not answer, and removes the directory when it does.
 func Check(ctx context.Context) ([]Defect, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, fmt.Errorf("no answer in %v", checkTimeout))
+	defer cancel()
 	type outcome struct {
 		defects []Defect
 		err     error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		defer cancel()
 		defects, err := check(ctx)
 		done <- outcome{defects, err}
 	}()

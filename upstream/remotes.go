@@ -88,7 +88,7 @@ func walkOrder(ctx context.Context, c *smallCache) (bool, error) {
 
 // lazyVariants exports a layer that is not pulled, and looks for the result.
 func lazyVariants(ctx context.Context, c *smallCache) (bool, error) {
-	desc, data, err := layer(ctx, 5)
+	desc, data, err := layer(ctx, 5) // in no chain
 	if err != nil {
 		return false, err
 	}

@@ -33,8 +33,9 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o, *file); err != nil {
+	err := run(ctx, o, *file)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "daemon:", err)
 		os.Exit(1)
 	}
@@ -63,6 +64,10 @@ func run(ctx context.Context, o options, configFile string) error {
 	}
 	defer controller.Close()
 
+	// A daemon that was killed leaves its socket behind.
+	if err := os.RemoveAll(o.socket); err != nil {
+		return err
+	}
 	listener, err := net.Listen("unix", o.socket)
 	if err != nil {
 		return err

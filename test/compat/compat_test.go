@@ -19,7 +19,7 @@ func TestArguments(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.ErrorIs(t, run(t.Context(), []string{"-h"}, &stdout, &stderr), flag.ErrHelp)
 	assert.Equal(t, usage, stdout.String())
-	require.EqualError(t, run(t.Context(), []string{"-wriet"}, &stdout, &stderr), "flag provided but not defined: -wriet (-h shows the flags)")
+	require.EqualError(t, run(t.Context(), []string{"-output"}, &stdout, &stderr), "flag provided but not defined: -output (-h shows the flags)")
 	assert.ErrorContains(t, run(t.Context(), []string{"0.33.1"}, &stdout, &stderr), `"0.33.1" is not a release, such as "v`)
 	assert.Empty(t, stderr.String(), "nothing was tried")
 }
