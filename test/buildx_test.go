@@ -40,7 +40,7 @@ func startBuildxExports(t *testing.T, registry *harness.Registry) []buildxExport
 		{"local", backends["local"], compression.Zstd, step + "client directory", "exporting zstd"},
 		{"s3", backends["s3"], compression.Zstd, step + "Amazon S3", "exporting zstd"},
 		{"azblob", backends["azblob"], compression.Gzip, step + "Azure Blob Storage", "exporting gzip"},
-		{"gha", backends["gha"], compression.Gzip, step + "GitHub Actions Cache", "exporting gzip"},
+		{"gha", backends["gha"], compression.Gzip, "exporting to GitHub Actions Cache", "exporting gzip"},
 		{"inline", backends["inline"], compression.Gzip, "preparing layers for inline cache", "exporting the image's own blobs"},
 	}
 }
@@ -87,11 +87,15 @@ func TestBuildx(t *testing.T) {
 
 	for client, bake := range map[string]bool{"build": false, "bake": true} {
 		for _, export := range exports {
-			t.Run(client+", "+export.exporter, func(t *testing.T) {
+			t.Run(client+" "+export.exporter, func(t *testing.T) {
 				place := client + "-" + export.exporter
+				image := "built"
+				if export.exporter == "inline" {
+					image = place
+				}
 				result := buildx(t, daemon, harness.BuildxBuild{
 					Bake:    bake,
-					Output:  harness.PushOutput(imageAt(registry, place)),
+					Output:  harness.PushOutput(imageAt(registry, image)),
 					CacheTo: []string{export.attributes(place)},
 				})
 				assert.Contains(t, result.Output, "exporting attestation manifest")

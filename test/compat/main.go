@@ -74,14 +74,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return fmt.Errorf("try %s: %w", r.version, err)
 		}
 		trials = append(trials, t)
-	}
-	text := report(root, trials)
-	if page != "" {
-		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		if page == "" {
+			continue
+		}
+		if err := os.WriteFile(page, []byte(report(root, trials)), 0o644); err != nil {
 			return fmt.Errorf("write the results: %w", err)
 		}
 	}
-	if _, err := io.WriteString(stdout, text); err != nil {
+	if _, err := io.WriteString(stdout, report(root, trials)); err != nil {
 		return err
 	}
 	return broken(trials)

@@ -19,8 +19,8 @@ dependencies that upstream has built it with. [upgrading.md](upgrading.md) says
 how to move to another one.
 
 - *modules*: the requirements can be met.
-- *guard*: ` + "`config/` and `guard/`" + ` compile.
-- *tests*: their tests pass, those beside upstream's own remotes among them.
+- *guard*: the packages of the library compile.
+- *tests*: their tests pass, among them those beside upstream's own code.
 - *weave*: upstream's main.go has the three calls that the guard takes part in.
 - *daemon*: buildkitd builds, and says its version.
 - *exports*: it exports 61 layers in two compressions in 512 MiB, and an image of 12

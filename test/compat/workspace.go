@@ -19,16 +19,18 @@ type workspace struct {
 
 func (w workspace) daemon() string { return filepath.Join(w.dir, "daemon") }
 
+// library are the packages that others embed.
+var library = []string{"./config", "./cost", "./frontend", "./guard", "./upstream"}
+
 // compile compiles the library.
 func (w workspace) compile(ctx context.Context) error {
-	_, err := command(ctx, w.dir, "go", "build", "./config", "./guard")
+	_, err := command(ctx, w.dir, "go", append([]string{"build"}, library...)...)
 	return err
 }
 
-// test runs the unit tests of the library, and those beside upstream's own
-// remotes.
+// test runs the unit tests of the library, and those beside upstream's own code.
 func (w workspace) test(ctx context.Context) error {
-	_, err := command(ctx, w.dir, "go", "test", "-vet=off", "-count=1", "./config", "./guard")
+	_, err := command(ctx, w.dir, "go", append([]string{"test", "-vet=off", "-count=1"}, library...)...)
 	return err
 }
 
