@@ -28,8 +28,8 @@ help: ## list the targets
 demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
 	go run ./test/demo
 
-.PHONY: test
 # The linter has vetted all by then.
+.PHONY: test
 test: lint $(PARTS) $(TOOLS) runc systemd-analyze ## run the linter and every test
 	go test -vet=off -race -count=1 -timeout 18m ./...
 	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/...
