@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -23,7 +24,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.MaxMemory.Off {
-		return fmt.Errorf("guard.maxMemory: \"off\" is not an amount (allowed: a size or a percentage; mode = \"single\" never builds more than one chain)")
+		return errors.New("guard.maxMemory: \"off\" is not an amount (allowed: a size or a percentage; mode = \"single\" never builds more than one chain)")
 	}
 	if err := c.MaxMemory.validate(); err != nil {
 		return fmt.Errorf("guard.maxMemory: %w", err)
