@@ -68,6 +68,10 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 		if err != nil || inner == nil {
 			return inner, err
 		}
+		switch inner.(type) {
+		case *exporter, *inlineExporter:
+			return inner, nil // decorated already
+		}
 		e := &exporter{Exporter: inner, guard: g, export: newExport(exporterType, atLeast), prefer: prefer}
 		e.reset()
 		if _, ok := inner.(inlineCache); ok {

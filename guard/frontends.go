@@ -33,6 +33,9 @@ import (
 //
 // [Guard.Control] does this if the configuration asks for it.
 func (g *Guard) Frontends(frontends map[string]frontend.Frontend, store content.InfoReaderProvider) map[string]frontend.Frontend {
+	if g == nil {
+		return frontends
+	}
 	decorated := make(map[string]frontend.Frontend, len(frontends))
 	for name, f := range frontends {
 		if _, ok := f.(*guardedFrontend); !ok {

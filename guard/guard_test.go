@@ -9,6 +9,8 @@ import (
 	"github.com/moby/buildkit/cache/remotecache/inline"
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/util/contentutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -50,6 +52,27 @@ func TestControlLeavesItsOptionsAlone(t *testing.T) {
 	assert.Nil(t, newTestGuard(t, config.Config{}).Control(control.Opt{}).ResolveCacheExporterFuncs["s3"])
 }
 
+// TestExportersAreDecoratedOnce has one for which everything is counted once.
+func TestExportersAreDecoratedOnce(t *testing.T) {
+	g := newTestGuard(t, config.Config{})
+	for name, resolve := range map[string]remotecache.ResolveCacheExporterFunc{
+		"inline":   inline.ResolveCacheExporterFunc(),
+		"registry": contentExporter(contentutil.NewBuffer(), compression.New(compression.Gzip)),
+	} {
+		once := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{name: resolve})
+		decorated, err := once[name](t.Context(), nil, nil)
+		require.NoError(t, err)
+		twice := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
+			name: func(context.Context, session.Group, map[string]string) (remotecache.Exporter, error) {
+				return decorated, nil
+			},
+		})
+		again, err := twice[name](t.Context(), nil, nil)
+		require.NoError(t, err)
+		assert.Same(t, decorated, again)
+	}
+}
+
 // TestNilGuardGuardsNothing lets a daemon do without a guard by a nil.
 func TestNilGuardGuardsNothing(t *testing.T) {
 	var g *Guard
@@ -66,6 +89,7 @@ func TestNilGuardGuardsNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Same(t, exporter, resolved)
 	assert.Nil(t, g.CacheExporters(nil))
+	assert.Nil(t, g.Frontends(nil, nil))
 
 	mode, _ := g.Mode("")
 	assert.Equal(t, config.ModeOff, mode)
