@@ -42,6 +42,10 @@ matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind o
 faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
 	go test -count=1 -timeout 2h -parallel 4 -v -run '^TestFault' ./test -faults 20
 
+.PHONY: soak
+soak: $(PARTS) runc ## export 2,000 times and hold that the daemon stays as it is; writes docs/benchmarks/soak.csv
+	go test -count=1 -timeout 2h -v -run '^TestSoak$$' ./test -soak $(CURDIR)/docs/benchmarks/soak.csv
+
 .PHONY: bench
 bench: $(PARTS) runc ## measure the guard beside upstream
 	go test -run '^$$' -bench . -benchmem ./guard

@@ -28,7 +28,7 @@ type DaemonOptions struct {
 	ConfigFile string
 	// Registries are hosts that are spoken to by plain HTTP.
 	Registries []string
-	// Env is added to an otherwise nearly empty environment.
+	// Env is added to an otherwise nearly empty environment, that of clients too.
 	Env []string
 	// Args returns the command line of a daemon that has flags of its own, for a
 	// root, a socket and a cgroup for its containers; nil means the flags of
@@ -264,7 +264,7 @@ func (d *Daemon) buildctl(args ...string) Command {
 	return Command{
 		Path: d.options.Buildctl,
 		Args: append([]string{"--addr", d.Address()}, args...),
-		Env:  []string{"HOME=" + d.dir},
+		Env:  append([]string{"HOME=" + d.dir}, d.options.Env...),
 	}
 }
 

@@ -3,16 +3,17 @@ package harness
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // Vitals are what a daemon holds.
 type Vitals struct {
-	// RSS is its resident memory, Heap the live objects in it, in bytes.
+	// RSS is its resident memory without mapped files, Heap the live objects in
+	// it, in bytes.
 	RSS, Heap int64
 	// Goroutines and Files count what is running and what is open.
 	Goroutines, Files int
@@ -81,19 +82,19 @@ func (d *Daemon) Goroutines(ctx context.Context) (int, error) {
 	return strings.Count("\n"+stacks, "\ngoroutine "), err
 }
 
-// resident is the memory that the daemon holds, in bytes.
+// resident is the memory that the daemon holds, in bytes. It leaves out what is
+// mapped from files, the program and upstream's databases: that is page cache,
+// which the kernel takes back, and databases are as large as their records.
 func (d *Daemon) resident() (int64, error) {
-	text, err := os.ReadFile(proc(d.process.pid, "statm"))
+	text, err := os.ReadFile(proc(d.process.pid, "status"))
 	if err != nil {
 		return 0, fmt.Errorf("read the resident memory: %w", err)
 	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("read the resident memory: %q", text)
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "RssAnon: %d kB", &kib); err == nil {
+			return kib << 10, nil
+		}
 	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read the resident memory: %w", err)
-	}
-	return pages * int64(os.Getpagesize()), nil
+	return 0, errors.New("read the resident memory: the kernel does not tell")
 }

@@ -1,0 +1,181 @@
+package test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+var soakFile = flag.String("soak", "", "export 2,000 times instead of a few, and write what the daemon holds to this CSV `file`")
+
+const (
+	soakAtOnce = 4
+	// soakGrowth is how much a daemon may hold more at the end of a soak than
+	// after its first quarter.
+	soakGrowth = 0.02
+	// soakConfig switches the history of builds off. It would have an entry for
+	// every build of the last minutes at least, with upstream as here.
+	soakConfig = "history.maxEntries = 0\n"
+	// soakTraces switches traces off, those of clients too. Upstream keeps all of
+	// them for one to two minutes (util/tracing/detect): as much as was built
+	// meanwhile.
+	soakTraces = "OTEL_TRACES_SAMPLER=always_off"
+)
+
+// soak is a series of exports, and what the daemon holds in between.
+type soak struct {
+	daemon  *harness.Daemon
+	host    string   // to export to
+	images  []string // Dockerfiles
+	dirs    []string // one for each export at a time
+	samples []soakSample
+}
+
+type soakSample struct {
+	exports int
+	harness.Vitals
+}
+
+// TestSoak exports the caches of several images to a registry, inline and to a
+// directory, four at a time, and holds that the daemon does not hold more and
+// more.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	exports, every := 60, 12
+	if *soakFile != "" {
+		exports, every = 2000, 100
+	}
+	s := newSoak(t)
+	for done := 0; done < exports; {
+		var eg errgroup.Group
+		for worker := range soakAtOnce {
+			eg.Go(func() error {
+				for n := done + worker; n < done+every; n += soakAtOnce {
+					if err := s.export(t, n, worker); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		require.NoError(t, eg.Wait())
+		done += every
+		v, err := s.daemon.Vitals(t.Context())
+		require.NoError(t, err)
+		s.samples = append(s.samples, soakSample{done, v})
+		t.Logf("%4d exports: %.1f MiB resident, %.1f MiB heap, %d goroutines, %d files",
+			done, float64(v.RSS)/(1<<20), float64(v.Heap)/(1<<20), v.Goroutines, v.Files)
+	}
+	if *soakFile != "" {
+		s.write(t)
+		s.holdLevel(t, "resident memory", soakGrowth, 0, func(v harness.Vitals) int64 { return v.RSS })
+	}
+	// One more or less for each export at a time is none that is left behind.
+	s.holdLevel(t, "goroutines", 0, soakAtOnce, func(v harness.Vitals) int64 { return int64(v.Goroutines) })
+	s.holdLevel(t, "files", 0, soakAtOnce, func(v harness.Vitals) int64 { return int64(v.Files) })
+}
+
+func newSoak(t *testing.T) *soak {
+	t.Helper()
+	registry := startRegistry(t)
+	// The registry would keep idle connections for as long as the daemon does,
+	// which is two minutes: so many that they hide everything else.
+	proxy, err := harness.StartFailingProxy(registry.Host)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, proxy.Stop()) })
+	s := &soak{host: proxy.Host}
+	options := harness.DaemonOptions{
+		Binary:     binaries(t).Guarded,
+		Registries: []string{proxy.Host},
+		Config:     soakConfig,
+		Env:        []string{soakTraces},
+	}
+	s.daemon = startDaemon(t, options)
+	for _, base := range []harness.Base{{Layers: 4}, {Layers: 6, Zstd: true}, {Layers: 8}, {Layers: 10, Zstd: true}} {
+		image, err := registry.PushBase(t.Context(), base)
+		require.NoError(t, err)
+		dockerfile := harness.RunSteps(strings.Replace(image, registry.Host, proxy.Host, 1), steps)
+		require.NoError(t, s.daemon.MixCompressions(t.Context(), dockerfile, proxy.Host+"/image"))
+		s.images = append(s.images, dockerfile)
+	}
+	for range soakAtOnce {
+		s.dirs = append(s.dirs, t.TempDir())
+	}
+	return s
+}
+
+// export exports the cache of one image, for the n-th time in all.
+func (s *soak) export(t *testing.T, n, worker int) error {
+	place := fmt.Sprintf("%s/soak-%d:latest", s.host, worker)
+	build := harness.Build{Dockerfile: s.images[n%len(s.images)]}
+	switch n % 3 {
+	case 0:
+		build.ExportCache = []string{"type=registry,mode=max,ref=" + place}
+	case 1:
+		build.ExportCache = []string{"type=local,mode=max,compression=zstd,dest=" + s.dirs[worker]}
+	case 2:
+		build.ExportCache = []string{"type=inline"}
+		build.Output = harness.PushOutput(place)
+	}
+	_, err := s.daemon.Build(t.Context(), build)
+	return err
+}
+
+// holdLevel compares the samples from the first quarter on with the last ones,
+// the median of a fifth of all with that of another. The last may exceed the
+// first by a share of it and by a number.
+func (s *soak) holdLevel(t *testing.T, what string, share float64, number int64, of func(harness.Vitals) int64) {
+	t.Helper()
+	middle := func(samples []soakSample) int64 {
+		var values []int64
+		for _, sample := range samples {
+			values = append(values, of(sample.Vitals))
+		}
+		slices.Sort(values)
+		return values[len(values)/2]
+	}
+	quarter, fifth := len(s.samples)/4-1, len(s.samples)/5
+	first, last := middle(s.samples[quarter:quarter+fifth]), middle(s.samples[len(s.samples)-fifth:])
+	t.Logf("%s: %d at first, %d at last, %+.2f%%", what, first, last, 100*(float64(last)/float64(first)-1))
+	assert.LessOrEqual(t, float64(last), float64(first)*(1+share)+float64(number), what)
+}
+
+// write writes the samples, and beside them what they were measured with.
+func (s *soak) write(t *testing.T) {
+	t.Helper()
+	table := "export,rss_bytes,heap_bytes,goroutines,files\n"
+	for _, sample := range s.samples {
+		table += fmt.Sprintf("%d,%d,%d,%d,%d\n", sample.exports, sample.RSS, sample.Heap, sample.Goroutines, sample.Files)
+	}
+	require.NoError(t, os.WriteFile(*soakFile, []byte(table), 0o644))
+	note := fmt.Sprintf("make soak, %s: %s\n", time.Now().UTC().Format(time.DateOnly), strings.Join([]string{
+		"bkguard " + guardVersion, "buildkit " + buildkitVersion, runtime.Version(),
+		"linux/" + runtime.GOARCH, processor(t), fmt.Sprintf("%d cores", runtime.NumCPU()),
+	}, ", "))
+	require.NoError(t, os.WriteFile(strings.TrimSuffix(*soakFile, filepath.Ext(*soakFile))+".txt", []byte(note), 0o644))
+}
+
+// processor is the model of the processor, as far as the kernel knows.
+func processor(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/cpuinfo")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown processor"
+}
