@@ -18,10 +18,7 @@ import (
 	"github.com/bkguard/bkguard/test/harness"
 )
 
-var (
-	soakFile   = flag.String("soak", "", "export 2,000 times instead of a few, and write what the daemon holds to this CSV `file`")
-	soakBinary = flag.String("soak-daemon", "", "the `program` to soak instead of the guarded daemon")
-)
+var soakFile = flag.String("soak", "", "export 2,000 times instead of a few, and write what the daemon holds to this CSV `file`")
 
 const (
 	soakAtOnce = 4
@@ -55,7 +52,8 @@ type soakSample struct {
 // directory, four at a time, and holds that the daemon does not hold more and
 // more.
 func TestSoak(t *testing.T) {
-	exports, every := 80, 8
+	t.Parallel()
+	exports, every := 60, 12
 	if *soakFile != "" {
 		exports, every = 2000, 100
 	}
@@ -103,9 +101,6 @@ func newSoak(t *testing.T) *soak {
 		Registries: []string{proxy.Host},
 		Config:     soakConfig,
 		Env:        []string{soakTraces},
-	}
-	if *soakBinary != "" {
-		options.Binary = *soakBinary
 	}
 	s.daemon = startDaemon(t, options)
 	for _, base := range []harness.Base{{Layers: 4}, {Layers: 6, Zstd: true}, {Layers: 8}, {Layers: 10, Zstd: true}} {

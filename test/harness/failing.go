@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// idleTimeout is how long a proxy keeps a connection that nobody uses.
-const idleTimeout = time.Second
+// idleTimeout is how long a proxy keeps a connection that nobody uses, or has not
+// used yet.
+const idleTimeout = 2 * time.Second
 
 // FailingProxy is an HTTP proxy before another server that can answer 500 in
-// its place. It closes connections that are idle for a second, as many do. It is
+// its place. It closes connections that are idle for two seconds, as many do. It is
 // safe for concurrent use.
 type FailingProxy struct {
 	// Host is the address and port, as it stands in image names.
@@ -34,7 +35,7 @@ func StartFailingProxy(host string) (*FailingProxy, error) {
 	p := &FailingProxy{Host: l.Addr().String(), transport: http.DefaultTransport.(*http.Transport).Clone()}
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
 	forward.Transport = p.transport
-	p.server = &http.Server{ReadHeaderTimeout: time.Minute, IdleTimeout: idleTimeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.server = &http.Server{ReadHeaderTimeout: idleTimeout, IdleTimeout: idleTimeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.answers.Load() > 0 && p.left.Add(-1) < 0 && p.answers.Add(-1) >= 0 {
 			http.Error(w, "out of order", http.StatusInternalServerError)
 			return
