@@ -55,9 +55,13 @@ func (w workspace) require(ctx context.Context) error {
 	return nil
 }
 
+// parser reads the [guard] table. Versions before ours say neither key nor line
+// of some faults, and whoever requires the guard gets ours at least.
+const parser = "github.com/pelletier/go-toml/v2"
+
 // retarget returns a go.mod that requires a release of buildkit and leaves to it
-// the versions of all that it requires itself, as in upstream's own daemon. What
-// the guard requires besides stays as it is.
+// the versions of all that it requires itself, as in upstream's own daemon, but
+// for the parser. What the guard requires besides stays as it is.
 func retarget(ours []byte, version string, upstream []byte) ([]byte, error) {
 	file, err := modfile.Parse("go.mod", ours, nil)
 	if err != nil {
@@ -72,7 +76,7 @@ func retarget(ours []byte, version string, upstream []byte) ([]byte, error) {
 		left[r.Mod.Path] = true
 	}
 	for _, r := range file.Require {
-		if r.Indirect || left[r.Mod.Path] {
+		if r.Indirect || (left[r.Mod.Path] && r.Mod.Path != parser) {
 			if err := file.DropRequire(r.Mod.Path); err != nil {
 				return nil, err
 			}
