@@ -26,6 +26,7 @@ func TestPageHasWhatWasMeasured(t *testing.T) {
 		"| the same number of main remotes | 10MiB |\n",
 		"| 500 | 100MiB | 40MiB | 70 | 30 |\n| 2000 | 101MiB | 40MiB | 70 | 30 |\n| growth | +1.0% |",
 		"## Floor\n\nThe floor is *here*.\n",
+		"| 2 | 1ms | 7 | 1.25ms | 7 | 1.25× |\n",
 		"| layers | 2026-01-02 | 2 cores of A Processor, 24GiB, Linux 6.1.0 | v1 | v1+bkguard.2 | go1 |\n",
 	} {
 		assert.Contains(t, page, want)

@@ -160,6 +160,30 @@ func (d *data) LiveTable() string {
 	return table(rows...)
 }
 
+// WalkTable compares the walk over the variants of a chain with its floor.
+func (d *data) WalkTable() string {
+	const layers = 127
+	rows := [][]string{{"compressions", "floor", "allocations", "walk", "allocations", "walk beside floor"}}
+	for compressions := range 5 {
+		name := fmt.Sprintf("Walk/layers=%d/compressions=%d/", layers, compressions)
+		floor, ok := d.Guard.value(name+"floor", "ns/op")
+		walk, both := d.Guard.value(name+"walk", "ns/op")
+		if !ok || !both {
+			continue
+		}
+		rows = append(rows, []string{
+			strconv.Itoa(compressions),
+			nanoseconds(floor), d.Guard.text(name+"floor", "allocs/op", plain),
+			nanoseconds(walk), d.Guard.text(name+"walk", "allocs/op", plain),
+			ratio(walk / floor),
+		})
+	}
+	if len(rows) == 1 {
+		return ""
+	}
+	return table(rows...)
+}
+
 // SoakTable compares an early moment with the last one.
 func (d *data) SoakTable() string {
 	if len(d.Soak) == 0 {
