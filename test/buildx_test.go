@@ -62,6 +62,7 @@ var buildxLine = regexp.MustCompile(`(?m)^#(\d+) cache guard: (.*?)(?: \d+\.\d+s
 // has all steps CACHED. The image has its provenance, so a cache inline is found
 // by way of an index.
 func TestBuildx(t *testing.T) {
+	t.Parallel()
 	const layers = 12
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})

@@ -28,6 +28,7 @@ func startOnContainerd(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
 // TestContainerdWorker holds that the guard does on a worker of containerd what
 // it does on the daemon's own.
 func TestContainerdWorker(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	b := binaries(t)
 	const inline, inRegistry = "type=inline", "type=registry,mode=max,ref="

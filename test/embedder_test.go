@@ -13,6 +13,7 @@ import (
 // made of upstream's public packages and the guard (examples/daemon). A fresh
 // one proves the cache good, and the cache in the image.
 func TestEmbedderSurvives(t *testing.T) {
+	t.Parallel()
 	embedder, err := harness.FindTool("example-daemon")
 	require.NoError(t, err)
 	registry := startRegistry(t)

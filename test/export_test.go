@@ -20,6 +20,7 @@ func cacheRef(host string) string {
 // TestExportSurvives is moby/buildkit issue 6088: an export of layers that exist in two
 // compressions, under a memory limit. A fresh daemon proves the cache good.
 func TestExportSurvives(t *testing.T) {
+	t.Parallel()
 	for _, layers := range []int{30, 61, 127} {
 		t.Run(fmt.Sprintf("%d layers", layers), func(t *testing.T) {
 			registry := startRegistry(t)

@@ -89,6 +89,7 @@ func (b clientBuild) run(ctx context.Context, t *testing.T, d *harness.Daemon, d
 // image, also if five stages share it, on a step that it knows and that has an
 // event to come, and that the result is that of upstream's frontend.
 func TestFrontendWarnsInTheStatusStream(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61})
 	require.NoError(t, err)
@@ -162,6 +163,7 @@ func eventsAround(reported []*client.SolveStatus, step digest.Digest) (before, a
 // TestFrontendErrorsAreUnchanged compares the failures of upstream's frontend
 // with those that it has with the middleware, and in a daemon with warnImages.
 func TestFrontendErrorsAreUnchanged(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	private, err := harness.StartPrivateRegistry(t.Context(), binaries(t).Registry)
 	require.NoError(t, err)
@@ -215,6 +217,7 @@ func exampleFrontend(t *testing.T) []byte {
 // TestExampleFrontend builds with the example in a container and in a process of
 // its own, as its documentation says.
 func TestExampleFrontend(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61})
 	require.NoError(t, err)

@@ -28,6 +28,7 @@ type lazyExport struct {
 // no more than stock does without a second compression. With one, stock loses
 // these records.
 func TestLazyBaseImage(t *testing.T) {
+	t.Parallel()
 	cacheIn := func(host string) (harness.Build, string) {
 		image := host + "/cache:latest"
 		return harness.Build{ExportCache: []string{"type=registry,mode=max,ref=" + image}}, image

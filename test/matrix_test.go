@@ -46,6 +46,7 @@ type result struct {
 // every time: with every exporter, whatever compressions the worker holds, and
 // never worse than stock.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	cells := someCells()
 	if *matrixFile != "" {
 		cells = allCells()

@@ -14,6 +14,7 @@ import (
 // of a base image once it has the layers in two compressions, and not before,
 // whichever frontend has resolved it.
 func TestDaemonWarnsOfWhatItHolds(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)
