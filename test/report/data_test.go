@@ -45,9 +45,12 @@ func sample() *data {
 			d.Guard = append(d.Guard, benchmark{name, 1, "ns/op", 1e4}, benchmark{name, 1, "allocs/op", 12})
 		}
 	}
-	for kind, nanos := range map[string]float64{"floor": 1e6, "walk": 1.25e6} {
-		name := "Walk/layers=127/compressions=2/" + kind
-		d.Guard = append(d.Guard, benchmark{name, 1, "ns/op", nanos}, benchmark{name, 1, "allocs/op", 7})
+	for _, walk := range []struct {
+		kind  string
+		nanos float64
+	}{{"floor", 1e6}, {"walk", 1.25e6}} {
+		name := "Walk/layers=127/compressions=2/" + walk.kind
+		d.Guard = append(d.Guard, benchmark{name, 1, "ns/op", walk.nanos}, benchmark{name, 1, "allocs/op", 7})
 	}
 	d.Guard = append(d.Guard, benchmark{"ExportLiveBytes/guarded", 1, "live-B", 5 << 20}, benchmark{"ExportLiveBytes/main", 1, "live-B", 10 << 20})
 	return d
