@@ -177,31 +177,40 @@ func (d *data) remotesChart() chart {
 }
 
 func (d *data) soakMemory() chart {
+	mib := func(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 	return lineChart{
 		title: "Memory after a forced garbage collection", x: "exports", y: "MiB", xScale: linearScale, yScale: linearScale,
-		lines: []line{
-			d.soakLine("resident", roleGuarded, func(s soaked) int64 { return s.RSS >> 20 }),
-			d.soakLine("heap", roleOther, func(s soaked) int64 { return s.Heap >> 20 }),
-		},
+		lines: append(
+			d.soakLines("resident", false, func(s soaked) float64 { return mib(s.RSS) }),
+			d.soakLines("heap", true, func(s soaked) float64 { return mib(s.Heap) })...,
+		),
 	}
 }
 
 func (d *data) soakOpen() chart {
 	return lineChart{
 		title: "Goroutines and open files", x: "exports", y: "number", xScale: linearScale, yScale: linearScale,
-		lines: []line{
-			d.soakLine("goroutines", roleGuarded, func(s soaked) int64 { return int64(s.Goroutines) }),
-			d.soakLine("open files", roleOther, func(s soaked) int64 { return int64(s.Files) }),
-		},
+		lines: append(
+			d.soakLines("goroutines", false, func(s soaked) float64 { return float64(s.Goroutines) }),
+			d.soakLines("open files", true, func(s soaked) float64 { return float64(s.Files) })...,
+		),
 	}
 }
 
-func (d *data) soakLine(label string, r role, value func(soaked) int64) line {
-	l := line{label: label, role: r}
-	for _, s := range d.Soak {
-		l.points = append(l.points, plotter.XY{X: float64(s.Export), Y: float64(value(s))})
+// soakLines are a line for each daemon.
+func (d *data) soakLines(what string, dashed bool, value func(soaked) float64) []line {
+	var lines []line
+	for _, of := range []struct {
+		daemon string
+		role   role
+	}{{stock, roleStock}, {guarded, roleGuarded}} {
+		l := line{label: of.daemon + ", " + what, role: of.role, dashed: dashed}
+		for _, s := range d.soakOf(of.daemon) {
+			l.points = append(l.points, plotter.XY{X: float64(s.Export), Y: value(s)})
+		}
+		lines = append(lines, l)
 	}
-	return l
+	return lines
 }
 
 // remotesNames are the benchmarks of the remotes of one ref: upstream cannot go

@@ -26,11 +26,23 @@ type data struct {
 
 // soaked is what a daemon held after so many exports, as make soak writes it.
 type soaked struct {
-	Export     int   `csv:"export"`
-	RSS        int64 `csv:"rss_bytes"`
-	Heap       int64 `csv:"heap_bytes"`
-	Goroutines int   `csv:"goroutines"`
-	Files      int   `csv:"files"`
+	Daemon     string `csv:"daemon"`
+	Export     int    `csv:"export"`
+	RSS        int64  `csv:"rss_bytes"`
+	Heap       int64  `csv:"heap_bytes"`
+	Goroutines int    `csv:"goroutines"`
+	Files      int    `csv:"files"`
+}
+
+// soakOf is what one daemon held, in order.
+func (d *data) soakOf(daemon string) []soaked {
+	var of []soaked
+	for _, s := range d.Soak {
+		if s.Daemon == daemon {
+			of = append(of, s)
+		}
+	}
+	return of
 }
 
 // load reads all files of a directory.

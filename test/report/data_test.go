@@ -20,7 +20,7 @@ func sample() *data {
 			{guarded, "inline", "gzip", 1, 15, 15, 2 << 20, 3, 3},
 		},
 		Overhead: []overhead{{stock, 1, 1, 0.04, 1.5}, {guarded, 1, 1, 0.042, 1.515}, {guarded, 2, 1, 0.05, 1.6}},
-		Soak:     []soaked{{100, 90 << 20, 30 << 20, 60, 20}, {500, 100 << 20, 40 << 20, 70, 30}, {2000, 101 << 20, 40 << 20, 70, 30}},
+		Soak:     []soaked{{guarded, 100, 90 << 20, 30 << 20, 60, 20}, {guarded, 500, 100 << 20, 40 << 20, 70, 30}, {guarded, 2000, 101 << 20, 40 << 20, 70, 30}, {stock, 500, 100 << 20, 40 << 20, 70, 30}, {stock, 2000, 120 << 20, 50 << 20, 70, 30}},
 		Floor:    "The floor is *here*.",
 	}
 	for _, layers := range []int{16, 20, 64} {
@@ -96,9 +96,9 @@ func TestDamagedDataIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "soak.csv")
 	for text, want := range map[string]string{
-		"export,rss_bytes\n1,2\n":                                   "soak.csv: csvutil: missing column",
-		"export,rss_bytes,heap_bytes,goroutines,files\n1,2,3,4,x\n": "soak.csv: csvutil: cannot unmarshal \"x\"",
-		"export,rss_bytes,heap_bytes,goroutines,files\n1,2\n":       "soak.csv: record on line 2: wrong number of fields",
+		"daemon,export,rss_bytes\nstock,1,2\n":                                   "soak.csv: csvutil: missing column",
+		"daemon,export,rss_bytes,heap_bytes,goroutines,files\nstock,1,2,3,4,x\n": "soak.csv: csvutil: cannot unmarshal \"x\"",
+		"daemon,export,rss_bytes,heap_bytes,goroutines,files\nstock,1,2\n":       "soak.csv: record on line 2: wrong number of fields",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 		_, err := load(dir)

@@ -184,19 +184,29 @@ func (d *data) WalkTable() string {
 	return table(rows...)
 }
 
-// SoakTable compares an early moment with the last one.
+// SoakTable compares an early moment of each daemon with its last one.
 func (d *data) SoakTable() string {
-	if len(d.Soak) == 0 {
+	rows := [][]string{{"daemon", "exports", "resident", "heap", "goroutines", "open files"}}
+	for _, daemon := range []string{stock, guarded} {
+		samples := d.soakOf(daemon)
+		early := slices.IndexFunc(samples, func(s soaked) bool { return s.Export >= 500 })
+		if early < 0 {
+			continue
+		}
+		first, last := samples[early], samples[len(samples)-1]
+		for _, s := range []soaked{first, last} {
+			rows = append(rows, []string{daemon, strconv.Itoa(s.Export), size(s.RSS), size(s.Heap), strconv.Itoa(s.Goroutines), strconv.Itoa(s.Files)})
+		}
+		rows = append(rows, []string{daemon, "growth", growth(first.RSS, last.RSS), growth(first.Heap, last.Heap), "", ""})
+	}
+	if len(rows) == 1 {
 		return ""
 	}
-	early := slices.IndexFunc(d.Soak, func(s soaked) bool { return s.Export >= 500 })
-	first, last := d.Soak[max(early, 0)], d.Soak[len(d.Soak)-1]
-	rows := [][]string{{"exports", "resident", "heap", "goroutines", "open files"}}
-	for _, s := range []soaked{first, last} {
-		rows = append(rows, []string{strconv.Itoa(s.Export), size(s.RSS), size(s.Heap), strconv.Itoa(s.Goroutines), strconv.Itoa(s.Files)})
-	}
-	growth := 100 * (float64(last.RSS)/float64(first.RSS) - 1)
-	return table(append(rows, []string{"growth", fmt.Sprintf("%+.1f%%", growth), "", "", ""})...)
+	return table(rows...)
+}
+
+func growth(first, last int64) string {
+	return fmt.Sprintf("%+.1f%%", 100*(float64(last)/float64(first)-1))
 }
 
 // MeasuredTable says when and where each section was measured.
