@@ -85,8 +85,9 @@ func TestSoak(t *testing.T) {
 			time.Sleep(rest)
 		}
 		for _, s := range soaks {
-			s.sample(t, done)
+			eg.Go(func() error { return s.sample(t, done) })
 		}
+		require.NoError(t, eg.Wait())
 	}
 	if *soakFile != "" {
 		writeSoaks(t, soaks)
@@ -152,15 +153,18 @@ func (s *soak) export(t *testing.T, n, worker int) error {
 // sample takes down what the daemon holds after so many exports. It prunes nothing
 // before, as upstream holds on to a lease of every image that a build has looked
 // up until the next prune, whatever that is for (Controller.Prune).
-func (s *soak) sample(t *testing.T, exports int) {
-	t.Helper()
-	_, err := s.daemon.Buildctl(t.Context(), "prune", "--filter", "id==none")
-	require.NoError(t, err)
+func (s *soak) sample(t *testing.T, exports int) error {
+	if _, err := s.daemon.Buildctl(t.Context(), "prune", "--filter", "id==none"); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
 	v, err := s.daemon.Vitals(t.Context())
-	require.NoError(t, err)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
 	s.samples = append(s.samples, soakSample{exports, v})
 	t.Logf("%s: %4d exports: %.1f MiB resident, %.1f MiB heap, %d goroutines, %d files",
 		s.name, exports, float64(v.RSS)/(1<<20), float64(v.Heap)/(1<<20), v.Goroutines, v.Files)
+	return nil
 }
 
 // holdLevel compares the samples from the first quarter on with the last ones,

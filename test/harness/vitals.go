@@ -19,35 +19,39 @@ type Vitals struct {
 	Goroutines, Files int
 }
 
-// settleDelay is how long memory and goroutines must stay the same until they
-// count: the runtime gives memory back in the background, connections close, and
-// a build is forgotten after ten seconds (solver/jobs.go).
-const settleDelay = 5 * time.Second
+const (
+	// settleDelay is how long memory or goroutines must stay the same until they
+	// count: the runtime gives memory back in the background, connections close,
+	// and a build is forgotten after ten seconds (solver/jobs.go).
+	settleDelay = 5 * time.Second
+	// settleBytes is how much memory more or less is still the same.
+	settleBytes = 64 << 10
+)
 
-// Vitals collects the daemon's garbage, waits until it holds the same for a
-// while, and returns what that is.
-func (d *Daemon) Vitals(ctx context.Context) (Vitals, error) {
-	// What has a cleanup, or is pooled, is gone after the second collection.
-	for range 2 {
-		if _, err := d.Debug(ctx, "/debug/gc"); err != nil {
-			return Vitals{}, err
-		}
-	}
-	v, err := d.settled(ctx)
+// Vitals waits until nothing goes on in the daemon, collects its garbage, and
+// returns what it holds then.
+func (d *Daemon) Vitals(ctx context.Context) (v Vitals, err error) {
+	goroutines, err := settled(ctx, 0, func() (int64, error) {
+		n, err := d.Goroutines(ctx)
+		return int64(n), err
+	})
 	if err != nil {
 		return Vitals{}, err
 	}
-	text, err := d.Debug(ctx, "/debug/vars")
-	if err != nil {
+	v.Goroutines = int(goroutines)
+	if err := d.collect(ctx); err != nil {
 		return Vitals{}, err
 	}
-	var vars struct {
-		Memstats struct{ HeapAlloc int64 } `json:"memstats"`
+	// The daemon is asked for nothing meanwhile: its answers take memory, too.
+	if v.RSS, err = settled(ctx, settleBytes, d.resident); err != nil {
+		return Vitals{}, err
 	}
-	if err := json.Unmarshal([]byte(text), &vars); err != nil {
-		return Vitals{}, fmt.Errorf("read the memory statistics: %w", err)
+	if err := d.collect(ctx); err != nil {
+		return Vitals{}, err
 	}
-	v.Heap = vars.Memstats.HeapAlloc
+	if v.Heap, err = d.heap(ctx); err != nil {
+		return Vitals{}, err
+	}
 	files, err := os.ReadDir(proc(d.process.pid, "fd"))
 	if err != nil {
 		return Vitals{}, fmt.Errorf("count open files: %w", err)
@@ -56,24 +60,48 @@ func (d *Daemon) Vitals(ctx context.Context) (Vitals, error) {
 	return v, nil
 }
 
-// settled returns memory and goroutines once they stay the same. Some pages more
-// or less are not worth the wait.
-func (d *Daemon) settled(ctx context.Context) (v Vitals, err error) {
-	for before := (Vitals{RSS: -1}); before.RSS>>16 != v.RSS>>16 || before.Goroutines != v.Goroutines; {
-		before = v
+// settled returns a value of the daemon once it stays the same, give or take slack.
+func settled(ctx context.Context, slack int64, value func() (int64, error)) (int64, error) {
+	before, err := value()
+	for err == nil {
 		select {
 		case <-time.After(settleDelay):
 		case <-ctx.Done():
-			return Vitals{}, fmt.Errorf("wait for the daemon to settle: %w", context.Cause(ctx))
+			return 0, fmt.Errorf("wait for the daemon to settle: %w", context.Cause(ctx))
 		}
-		if v.RSS, err = d.resident(); err != nil {
-			return Vitals{}, err
+		var now int64
+		if now, err = value(); err == nil && max(now-before, before-now) <= slack {
+			return now, nil
 		}
-		if v.Goroutines, err = d.Goroutines(ctx); err != nil {
-			return Vitals{}, err
+		before = now
+	}
+	return 0, err
+}
+
+// collect collects the garbage of the daemon. What has a cleanup, or is pooled, is
+// gone after the second time.
+func (d *Daemon) collect(ctx context.Context) error {
+	for range 2 {
+		if _, err := d.Debug(ctx, "/debug/gc"); err != nil {
+			return err
 		}
 	}
-	return v, nil
+	return nil
+}
+
+// heap is the memory of the daemon's objects, in bytes.
+func (d *Daemon) heap(ctx context.Context) (int64, error) {
+	text, err := d.Debug(ctx, "/debug/vars")
+	if err != nil {
+		return 0, err
+	}
+	var vars struct {
+		Memstats struct{ HeapAlloc int64 } `json:"memstats"`
+	}
+	if err := json.Unmarshal([]byte(text), &vars); err != nil {
+		return 0, fmt.Errorf("read the memory statistics: %w", err)
+	}
+	return vars.Memstats.HeapAlloc, nil
 }
 
 // Goroutines counts those of the daemon.
