@@ -10,8 +10,10 @@ import (
 
 // askedStore is a content store that is asked once for the info of each blob.
 // The walk over the variants and the compressions, which tell estargz from gzip
-// by the same labels, want to know it again and again. It is safe for concurrent
-// use; the infos are shared and must not be changed.
+// by the same labels, want to know it again and again. The infos are shared, and
+// estargz notes its answer in their labels (util/compression/estargz.go): as
+// upstream collects the records of an export one after the other, nobody reads
+// them meanwhile.
 type askedStore struct {
 	content.Store
 

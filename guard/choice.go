@@ -11,11 +11,12 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/util/contentutil"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// createdAtAnnotation is when a layer was made (cache/remote.go). A blob's
+// createdAtAnnotation is when a layer was made (cache/refs.go, ociDesc). A blob's
 // labels do not keep it, so variants get it from the layer's own blob.
 const createdAtAnnotation = "buildkit/createdat"
 
@@ -49,33 +50,35 @@ func (p pool) add(main *solver.Remote) {
 	}
 	for i, own := range main.Descriptors {
 		key := layerKey(own)
-		if p[key] == nil {
-			p[key] = make(map[digest.Digest]blob)
-		}
-		if known, ok := p[key][own.Digest]; ok && known.own {
-			// Two refs may have the same blob. The older one counts, or else the
-			// order of the records would show in the export.
-			if own.Annotations[createdAtAnnotation] < known.Annotations[createdAtAnnotation] {
-				known.Descriptor = own
-				p[key][own.Digest] = known
-			}
-			continue
-		}
-		p[key][own.Digest] = blob{Descriptor: own, provider: main.Provider, own: true}
+		p.put(key, blob{Descriptor: own, provider: main.Provider, own: true})
 		if found == nil {
 			continue
 		}
 		for _, desc := range found[i][1:] {
-			p.addVariant(key, desc, main.Provider)
+			p.put(key, blob{Descriptor: desc, provider: main.Provider})
 		}
 	}
 }
 
-// addVariant puts one more blob of a layer into the pool.
-func (p pool) addVariant(key digest.Digest, desc ocispecs.Descriptor, provider content.InfoReaderProvider) {
-	if _, ok := p[key][desc.Digest]; !ok {
-		p[key][desc.Digest] = blob{Descriptor: desc, provider: provider}
+// put adds a blob of a layer. Several records may have the same one: that of a
+// worker counts, then that of a main chain, then the older one. Otherwise the
+// order of the records would show in the export.
+func (p pool) put(key digest.Digest, b blob) {
+	if p[key] == nil {
+		p[key] = make(map[digest.Digest]blob)
 	}
+	known, ok := p[key][b.Digest]
+	before := cmp.Or(cmp.Compare(byWorker(b), byWorker(known)), cmp.Compare(byOwn(b), byOwn(known)))
+	if !ok || before < 0 || before == 0 && older(b, known) {
+		p[key][b.Digest] = b
+	}
+}
+
+// older reports whether a blob is known to be of an earlier time than another.
+func older(a, b blob) bool {
+	created, ok := a.Annotations[createdAtAnnotation]
+	than, known := b.Annotations[createdAtAnnotation]
+	return ok && (!known || created < than)
 }
 
 // rank orders the blobs of a layer; the lowest is the best.
@@ -103,6 +106,15 @@ func bySize(b blob) int64 { return b.Size }
 // byOwn ranks the blobs of main chains first.
 func byOwn(b blob) int64 {
 	if b.own {
+		return 0
+	}
+	return 1
+}
+
+// byWorker ranks the blobs of a decorated worker first, before those that only
+// an importer has, which are somewhere else.
+func byWorker(b blob) int64 {
+	if _, ok := b.provider.(*provider); ok {
 		return 0
 	}
 	return 1
@@ -138,16 +150,27 @@ type choice struct {
 }
 
 // choose takes the best blob of each layer that is still there. Blobs of the
-// same rank go by their digests, own blobs first, so that two exports of the
-// same build write the same bytes.
+// same rank go by their digests, the worker's and own blobs first, so that two
+// exports of the same build write the same bytes.
 func (p pool) choose(ctx context.Context, r rank) *choice {
 	c := &choice{
 		layers: make(map[digest.Digest]ocispecs.Descriptor, len(p)),
 		infos:  make(map[digest.Digest]content.Info, len(p)),
 	}
+	// An exporter may have taken down the main chain when it was given it: what
+	// was not chosen can be read, too.
 	providers := make(map[digest.Digest]content.InfoReaderProvider, len(p))
-	c.route = func(dgst digest.Digest) content.InfoReaderProvider { return providers[dgst] }
+	nothing := contentutil.NewMultiProvider(nil)
+	c.route = func(dgst digest.Digest) content.InfoReaderProvider {
+		if p, ok := providers[dgst]; ok {
+			return p
+		}
+		return nothing
+	}
 	for key, blobs := range p {
+		for dgst, b := range blobs {
+			providers[dgst] = b.provider
+		}
 		b, info, tries := best(ctx, blobs, r)
 		if tries == 0 {
 			c.lost++
@@ -156,7 +179,6 @@ func (p pool) choose(ctx context.Context, r rank) *choice {
 		if tries > 1 {
 			c.replaced++
 		}
-		providers[b.Digest] = b.provider
 		if info.Digest != "" {
 			c.infos[b.Digest] = info
 		}
@@ -181,7 +203,7 @@ func best(ctx context.Context, blobs map[digest.Digest]blob, r rank) (found blob
 		order = append(order, c)
 	}
 	slices.SortFunc(order, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(byOwn(a.blob), byOwn(b.blob)), cmp.Compare(a.Digest, b.Digest))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(byWorker(a.blob), byWorker(b.blob)), cmp.Compare(byOwn(a.blob), byOwn(b.blob)), cmp.Compare(a.Digest, b.Digest))
 	})
 	for i, c := range order {
 		info, err := c.provider.Info(ctx, c.Digest)

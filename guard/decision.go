@@ -70,20 +70,16 @@ func (e *exporter) decide(mode config.Mode, outcome Outcome, t tally) {
 
 // reportBlocked tells the log, and the user of the client, that there is no
 // export.
-func (e *exporter) reportBlocked(ctx context.Context) {
+func (e *exporter) reportBlocked(ctx context.Context, by ModeSource) {
 	if e.reported {
 		return
 	}
 	e.reported = true
-	_, source := e.guard.Mode(e.export.exporterType)
-	if e.export.atLeast == config.ModeBlock {
-		source = ModeAttribute
-	}
-	bklog.G(ctx).WithField("exporter", e.export.exporterType).WithField("source", source).Warn("cache export blocked")
+	bklog.G(ctx).WithField("exporter", e.export.exporterType).WithField("source", by).Warn("cache export blocked")
 	pw, _, _ := progress.NewFromContext(ctx)
 	defer pw.Close()
 	_ = pw.Write(identity.NewID(), client.VertexWarning{
 		Level: 1,
-		Short: fmt.Appendf(nil, "cache guard: %s cache export skipped, mode block is set by %s", e.export.exporterType, source),
+		Short: fmt.Appendf(nil, "cache guard: %s cache export skipped, mode block is set by %s", e.export.exporterType, by),
 	})
 }

@@ -27,6 +27,9 @@ type export struct {
 	asked *askedStore
 	// observed is what ModeEnforce would have done, protected by mu.
 	observed tally
+	// skipped is who had set ModeBlock when a record was skipped, empty if none
+	// was; protected by mu.
+	skipped ModeSource
 }
 
 func newExport(exporterType string, atLeast config.Mode) *export {
@@ -62,6 +65,22 @@ func (e *export) takeObserved() tally {
 	t := e.observed
 	e.observed = tally{}
 	return t
+}
+
+// skip notes that a record was skipped, and who had blocked it.
+func (e *export) skip(by ModeSource) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.skipped = by
+}
+
+// takeSkipped returns who had blocked a record, and forgets it.
+func (e *export) takeSkipped() ModeSource {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	by := e.skipped
+	e.skipped = ""
+	return by
 }
 
 // reset forgets what was remembered.

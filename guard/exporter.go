@@ -117,6 +117,7 @@ func (e *exporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []
 	}
 	switch e.guard.mode(e.export) {
 	case config.ModeBlock:
+		e.export.skip(e.guard.blockedBy(e.export))
 		return nil, false, nil
 	case config.ModeOff, config.ModeObserve:
 		return e.Exporter.Add(dgst, deps, results)
@@ -124,8 +125,7 @@ func (e *exporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []
 	return e.Exporter.Add(dgst, deps, e.keep(results))
 }
 
-// keep replaces all results of one origin by the last of them, which is the one
-// with the main remote (solver/exporter.go).
+// keep replaces all results of one origin by one.
 func (e *exporter) keep(results []solver.CacheExportResult) []solver.CacheExportResult {
 	var kept []solver.CacheExportResult
 	for len(results) > 0 {
@@ -133,9 +133,9 @@ func (e *exporter) keep(results []solver.CacheExportResult) []solver.CacheExport
 		for n < len(results) && sameOrigin(results[0], results[n]) {
 			n++
 		}
-		main := results[n-1]
-		main.Result = e.hold(results[:n])
-		kept = append(kept, main)
+		one := results[0]
+		one.Result = e.hold(results[:n])
+		kept = append(kept, one)
 		results = results[n:]
 	}
 	return kept
@@ -145,12 +145,30 @@ func sameOrigin(a, b solver.CacheExportResult) bool {
 	return a.CreatedAt.Equal(b.CreatedAt) && a.EdgeVertex == b.EdgeVertex && a.EdgeIndex == b.EdgeIndex
 }
 
+// mainRemote returns the main remote among the results of one origin, which is
+// the last one (solver/exporter.go). If the record was imported that is the
+// importer's, and the worker's own comes before it: the one to export, as its
+// blobs are here and its variants known.
+func mainRemote(results []solver.CacheExportResult) *solver.Remote {
+	for _, r := range results {
+		if r.Result == nil {
+			continue
+		}
+		if _, ok := r.Result.Provider.(*provider); ok {
+			return r.Result
+		}
+	}
+	return results[len(results)-1].Result
+}
+
 // hold pools the blobs of all remotes and returns the one for the inner
-// exporter, with the main chain until it is settled.
+// exporter, with the main chain until it is settled. A remote without a provider
+// is left as it is: upstream asks nothing of it either
+// (cache/remotecache/v1/utils.go).
 func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
-	main := results[len(results)-1].Result
-	if main == nil {
-		return nil
+	main := mainRemote(results)
+	if main == nil || main.Provider == nil {
+		return main
 	}
 	if remote, ok := e.remotes[main]; ok {
 		return remote
@@ -161,12 +179,13 @@ func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
 		e.guard.stats.estimated(context.Background(), e.export.exporterType, p.estimate)
 	} else {
 		// The worker is not decorated: its other remotes are the variants.
-		for _, other := range results[:len(results)-1] {
-			if other.Result == nil || len(other.Result.Descriptors) != len(main.Descriptors) {
+		for _, r := range results {
+			other := r.Result
+			if other == nil || other == main || other.Provider == nil || len(other.Descriptors) != len(main.Descriptors) {
 				continue
 			}
-			for i, desc := range other.Result.Descriptors {
-				e.pool.addVariant(layerKey(main.Descriptors[i]), desc, other.Result.Provider)
+			for i, desc := range other.Descriptors {
+				e.pool.put(layerKey(main.Descriptors[i]), blob{Descriptor: desc, provider: other.Provider})
 			}
 		}
 	}
@@ -178,10 +197,17 @@ func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
 // settle chooses the blobs and gives every remote its chain; what is written is
 // said in words. It reports whether there is anything to export; mu is held.
 func (e *exporter) settle(ctx context.Context, r rank, writes string) bool {
-	mode := e.guard.mode(e.export)
+	mode, by := e.guard.mode(e.export), e.export.takeSkipped()
+	added, observed := e.tally, e.observed()
+	e.tally = tally{} // an inline exporter may keep its records for another image
 	if mode == config.ModeBlock {
-		e.decide(mode, OutcomeBlocked, e.tally)
-		e.reportBlocked(ctx)
+		by = e.guard.blockedBy(e.export)
+	}
+	// Without the records that were skipped, the others would replace a whole
+	// cache by a part of it.
+	if by != "" {
+		e.decide(config.ModeBlock, OutcomeBlocked, added)
+		e.reportBlocked(ctx, by)
 		return false
 	}
 	chosen := e.pool.choose(ctx, r)
@@ -190,19 +216,28 @@ func (e *exporter) settle(ctx context.Context, r rank, writes string) bool {
 	}
 	e.guard.stats.replaced.Add(chosen.replaced)
 	e.guard.stats.lost.Add(chosen.lost)
-	switch observed := e.export.takeObserved(); {
-	case e.tally.records > 0:
-		e.decide(mode, OutcomeDegraded, e.tally)
+	switch {
+	case added.records > 0:
+		e.decide(mode, OutcomeDegraded, added)
 	case observed.records > 0:
 		e.decide(mode, OutcomeObserved, observed)
 	default:
-		e.decide(mode, OutcomeUntouched, e.tally)
+		e.decide(mode, OutcomeUntouched, added)
 	}
 	// An inline exporter comes by for every image of the build.
 	if !e.reported {
-		e.reported = e.tally.report(ctx, e.export.exporterType, writes)
+		e.reported = added.report(ctx, e.export.exporterType, writes)
 	}
 	return true
+}
+
+// observed is what ModeEnforce would have done with the records of the export. A
+// worker cannot tell inline exports apart, so these share one account.
+func (e *exporter) observed() tally {
+	if _, ok := e.Exporter.(inlineCache); ok {
+		return e.guard.inline.takeObserved()
+	}
+	return e.export.takeObserved()
 }
 
 // Finalize settles all records and finalizes the inner exporter. Whatever comes

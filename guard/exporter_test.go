@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -13,10 +15,12 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/pkg/labels"
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/cache/remotecache/inline"
+	v1 "github.com/moby/buildkit/cache/remotecache/v1"
 	cacheimporttypes "github.com/moby/buildkit/cache/remotecache/v1/types"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
@@ -331,6 +335,122 @@ func TestUndecoratedWorker(t *testing.T) {
 	assert.Equal(t, map[string]int{ocispecs.MediaTypeImageLayerZstd: 3}, finalize(t, c.ctx, e, target).mediaTypes())
 }
 
+// imported is a remote as an importer has it, of a chain whose blobs are in its
+// registry alone (cache/remotecache/import.go).
+func imported(chain []ocispecs.Descriptor) *solver.Remote {
+	source := contentutil.NewMultiProvider(nil)
+	remote := &solver.Remote{Provider: source}
+	for _, desc := range chain {
+		desc.Annotations = maps.Clone(desc.Annotations)
+		desc.Annotations["containerd.io/distribution.source.ref"] = "registry.example.com/cache"
+		source.Add(desc.Digest, v1.DescriptorProviderPair{Descriptor: desc, Provider: contentutil.NewBuffer()})
+		remote.Descriptors = append(remote.Descriptors, desc)
+	}
+	return remote
+}
+
+// TestImportedRecordsAreExportedAsTheWorkerHasThem has two records that were
+// imported: the upper one comes with the importer's remote behind those of the
+// worker, the lower one with the importer's alone, as in mode=min. What was
+// imported from cannot be read any more.
+func TestImportedRecordsAreExportedAsTheWorkerHasThem(t *testing.T) {
+	c := newTestCache(t)
+	lower := c.chain(t, 4)
+	upper := c.add(t, lower, 100, compression.Gzip)
+	c.convert(t, upper, compression.Zstd)
+	g := newTestGuard(t, config.Config{})
+	for _, comp := range []compression.Type{compression.Gzip, compression.Zstd} {
+		var manifests []digest.Digest
+		for _, upperFirst := range []bool{false, true} {
+			target := contentutil.NewBuffer()
+			e := decorated(t, g, "registry", contentExporter(target, compression.New(comp)), nil)
+			remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), upper, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+			require.NoError(t, err)
+			chain := remotes[0].Descriptors
+			records := [][]*solver.Remote{{imported(chain[:4])}, append(remotes, imported(chain))}
+			if upperFirst {
+				slices.Reverse(records)
+			}
+			for _, remotes := range records {
+				var results []solver.CacheExportResult
+				for _, r := range remotes {
+					results = append(results, solver.CacheExportResult{CreatedAt: time.Unix(1, 0), Result: r})
+				}
+				_, ok, err := e.Add(digest.FromString(fmt.Sprint(len(remotes))), nil, results)
+				require.NoError(t, err)
+				require.True(t, ok)
+			}
+			x := finalize(t, c.ctx, e, target)
+			assert.Equal(t, 2, x.results())
+			assert.Equal(t, map[string]int{comp.MediaType(): 5}, x.mediaTypes())
+			for _, l := range x.layers {
+				assert.NotContains(t, l.Annotations, "containerd.io/distribution.source.ref")
+			}
+			manifests = append(manifests, x.manifest)
+		}
+		assert.Equal(t, manifests[0], manifests[1], "the order of the records does not show")
+	}
+}
+
+// takenDown is an exporter of an embedder that reads what it was given after it
+// has been settled.
+type takenDown struct {
+	remotecache.Exporter // nil
+	results              []solver.CacheExportResult
+	chains               [][]ocispecs.Descriptor
+}
+
+func (*takenDown) Config() remotecache.Config {
+	return remotecache.Config{Compression: compression.New(compression.Zstd)}
+}
+
+func (e *takenDown) Add(_ digest.Digest, _ [][]solver.CacheLink, results []solver.CacheExportResult) (solver.CacheExporterRecord, bool, error) {
+	for _, r := range results {
+		e.results = append(e.results, r)
+		e.chains = append(e.chains, r.Result.Descriptors)
+	}
+	return nil, true, nil
+}
+
+func (e *takenDown) Finalize(ctx context.Context) (map[string]string, error) {
+	for i, r := range e.results {
+		for _, desc := range append(e.chains[i], r.Result.Descriptors...) {
+			if r.Result.Provider == nil {
+				continue
+			}
+			if _, err := content.ReadBlob(ctx, r.Result.Provider, desc); err != nil {
+				return nil, err
+			}
+		}
+	}
+	_, err := e.results[0].Result.Provider.Info(ctx, digest.FromString("of no record"))
+	return nil, err
+}
+
+// TestWhatWasGivenCanBeRead holds that the chain an exporter was given can be
+// read as well as the one that is chosen, and that a remote without a provider,
+// which upstream allows, stays one.
+func TestWhatWasGivenCanBeRead(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 3, compression.Zstd)
+	g := newTestGuard(t, config.Config{})
+	inner := &takenDown{}
+	e := decorated(t, g, "mine", func(context.Context, session.Group, map[string]string) (remotecache.Exporter, error) {
+		return inner, nil
+	}, nil)
+	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
+	desc, _ := layer(t, 200, compression.Gzip)
+	bare := &solver.Remote{Descriptors: []ocispecs.Descriptor{desc}}
+	_, _, err := e.Add("sha256:x", nil, []solver.CacheExportResult{{Result: bare}})
+	require.NoError(t, err)
+	_, err = e.Finalize(c.ctx)
+	require.ErrorIs(t, err, cerrdefs.ErrNotFound, "which no panic is")
+	require.ErrorContains(t, err, digest.FromString("of no record").String())
+	assert.Same(t, bare, inner.results[1].Result)
+	assert.Equal(t, ocispecs.MediaTypeImageLayerGzip, inner.chains[0][0].MediaType)
+	assert.Equal(t, ocispecs.MediaTypeImageLayerZstd, inner.results[0].Result.Descriptors[0].MediaType)
+}
+
 // TestMissingCompressionIsGzip has an exporter that asks for none.
 func TestMissingCompressionIsGzip(t *testing.T) {
 	c := newTestCache(t)
@@ -415,6 +535,27 @@ func TestInlineCacheOfAnotherImage(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotNil(t, data)
 	assert.Empty(t, e.(*inlineExporter).remotes, "and forgets them when it has returned data")
+}
+
+// TestInlineRecordsAreCountedOnce has an image of a build that no record fits,
+// in the modes that count.
+func TestInlineRecordsAreCountedOnce(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 12, compression.Zstd)
+	for mode, outcome := range map[config.Mode]Outcome{config.ModeEnforce: OutcomeDegraded, config.ModeObserve: OutcomeObserved} {
+		g := newTestGuard(t, config.Config{Mode: mode})
+		e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
+		addRecords(t, c, g.Worker(c.worker()), e, compression.New(compression.Zstd), ref)
+		for range 2 {
+			_, err := e.(inlineCache).ExportForLayers(c.ctx, []digest.Digest{digest.FromString("another image")})
+			require.NoError(t, err)
+		}
+		decisions := g.Status().Decisions
+		require.Len(t, decisions, 2)
+		assert.Equal(t, outcome, decisions[1].Outcome)
+		assert.Equal(t, 1, decisions[1].Records, mode)
+		assert.Zero(t, decisions[0].Records, mode)
+	}
 }
 
 // TestLazyBaseImage exports a base image that was never pulled: the record has

@@ -25,7 +25,8 @@ import (
 // cache export of it would build more than maxRemotes combinations. The store is
 // that of the default worker, where a build's images are resolved: what is
 // counted is what is there. The given map is left as it is, and so is a frontend
-// that is decorated already.
+// that is decorated already. Without a store there is nothing to count, and the
+// frontends are returned as they are.
 //
 // An image is warned of once in each run of a frontend, whatever the number of
 // its stages and platforms, with the numbers of the worst. Nothing else of a
@@ -33,7 +34,7 @@ import (
 //
 // [Guard.Control] does this if the configuration asks for it.
 func (g *Guard) Frontends(frontends map[string]frontend.Frontend, store content.InfoReaderProvider) map[string]frontend.Frontend {
-	if g == nil {
+	if g == nil || store == nil {
 		return frontends
 	}
 	decorated := make(map[string]frontend.Frontend, len(frontends))

@@ -238,6 +238,7 @@ func TestControlDecoratesFrontendsIfAsked(t *testing.T) {
 	assert.Equal(t, once, asked.Frontends(once, c.store))
 	opt.ContentStore = nil
 	assert.Same(t, f, asked.Control(opt).Frontends["test"], "nothing can be counted")
+	assert.Same(t, f, asked.Frontends(opt.Frontends, nil)["test"])
 }
 
 // BenchmarkFrontends measures a frontend that does nothing but resolve an image

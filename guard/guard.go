@@ -56,11 +56,13 @@ const Version = "0.1.0"
 // made by New. A nil guard guards nothing: it hands back what it is given, and
 // its mode is off. It is safe for concurrent use.
 type Guard struct {
-	config         config.Config
-	limits         limits
-	modeSwitch     *modeSwitch // nil without a switch file
-	stats          stats
-	measured       sync.Once
+	config     config.Config
+	limits     limits
+	modeSwitch *modeSwitch // nil without a switch file
+	stats      stats
+	measured   sync.Once
+	// inline is what all inline exports have observed.
+	inline         *export
 	observedInline rate.Sometimes
 }
 
@@ -81,7 +83,7 @@ func New(c config.Config) (*Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the memory limit: %w", err)
 	}
-	g := &Guard{config: c, observedInline: rate.Sometimes{Interval: time.Second}}
+	g := &Guard{config: c, inline: newExport("inline", ""), observedInline: rate.Sometimes{Interval: time.Second}}
 	g.limits.maxRemotes = uint64(c.MaxRemotes)
 	g.limits.budget.max = c.MaxMemory.Of(limit)
 	if c.SwitchFile != "" {
@@ -150,6 +152,7 @@ func (g *Guard) Control(opt control.Opt) control.Opt {
 	}
 	g.measure(opt.MeterProvider)
 	opt.ResolveCacheExporterFuncs = g.CacheExporters(opt.ResolveCacheExporterFuncs)
+	// A nil store of upstream's type is no nil for Frontends.
 	if g.config.WarnImages && opt.ContentStore != nil {
 		opt.Frontends = g.Frontends(opt.Frontends, opt.ContentStore)
 	}

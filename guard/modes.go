@@ -70,14 +70,25 @@ func (g *Guard) observe(ctx context.Context, e *export, p *provider) {
 			WithField("compression", p.requested.String()).
 			Warn("cache export would be degraded")
 	}
+	g.stats.estimated(ctx, e.typeName(), p.estimate)
 	switch {
 	case e != nil:
 		if e.observe(p) {
 			log()
 		}
 	case p.refused:
+		g.inline.observe(p)
 		g.observedInline.Do(log)
 	}
+}
+
+// blockedBy says who has blocked an export.
+func (g *Guard) blockedBy(e *export) ModeSource {
+	if e.atLeast == config.ModeBlock {
+		return ModeAttribute
+	}
+	_, source := g.Mode(e.exporterType)
+	return source
 }
 
 // stricterMode returns the mode that the attributes of an export ask for, empty

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
 	"github.com/moby/buildkit/util/progress"
+	"github.com/moby/buildkit/worker"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -135,6 +136,46 @@ func TestBlockSkipsTheExport(t *testing.T) {
 	data, err = in.(inlineCache).ExportForLayers(c.ctx, inlineLayers(t, c, ref, compression.Zstd))
 	require.NoError(t, err)
 	assert.NotNil(t, data, "the next image of the same build has its cache")
+}
+
+// TestLiftedBlockSkipsTheWholeExport lifts the mode when one record was skipped,
+// by the exporter or already by the worker: the others must not replace a whole
+// cache. The next export is one again.
+func TestLiftedBlockSkipsTheWholeExport(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 6, compression.Zstd)
+	path := filepath.Join(t.TempDir(), "mode")
+	g := switchedGuard(t, path)
+	for name, skip := range map[string]func(w worker.Worker, e remotecache.Exporter){
+		"by the exporter": func(_ worker.Worker, e remotecache.Exporter) {
+			_, added, err := e.Add("sha256:x", nil, nil)
+			require.NoError(t, err)
+			assert.False(t, added)
+		},
+		"by the worker": func(w worker.Worker, e remotecache.Exporter) {
+			remotes, err := getRemotes(c.ctx, w, ref, requested(e.Config().Compression.Type), true)
+			require.NoError(t, err)
+			assert.Empty(t, remotes)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := contentutil.NewBuffer()
+			w, e := g.Worker(c.worker()), decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), nil)
+			write(t, path, "block")
+			becomes(t, g, config.ModeBlock)
+			skip(w, e)
+			write(t, path, "enforce")
+			becomes(t, g, config.ModeEnforce)
+			addRecords(t, c, w, e, e.Config().Compression, ref)
+			response, err := e.Finalize(c.ctx)
+			require.NoError(t, err)
+			assert.Empty(t, response)
+			assert.Equal(t, OutcomeBlocked, g.Status().Decisions[0].Outcome)
+
+			addRecords(t, c, w, e, e.Config().Compression, ref)
+			assert.Equal(t, 1, finalize(t, c.ctx, e, target).results())
+		})
+	}
 }
 
 // TestStatusAndMetricsSayTheSame reads both after one export of each outcome.

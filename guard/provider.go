@@ -93,6 +93,10 @@ type provider struct {
 	refused  bool
 }
 
+// besideMain is the provider of the remotes beside the main one: the memory of
+// these is in use as long as it is.
+type besideMain struct{ *provider }
+
 func newProvider(main *solver.Remote, store content.Store, layers variants) *provider {
 	inner, chain := main.Provider, main.Descriptors
 	return &provider{

@@ -52,7 +52,7 @@ type modeSwitch struct {
 func newSwitch(path string) *modeSwitch {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &modeSwitch{path: path, stop: stop, done: make(chan struct{})}
-	s.look(ctx)
+	s.look(ctx, time.Now())
 	go s.watch(ctx)
 	return s
 }
@@ -109,16 +109,17 @@ func (s *modeSwitch) watch(ctx context.Context) {
 		case err := <-failures:
 			bklog.G(ctx).WithError(err).WithField("file", s.path).Debug("watch the switch file")
 		}
-		s.look(ctx)
+		s.look(ctx, time.Now())
 	}
 }
 
 // look reads the file and takes over what it says.
-func (s *modeSwitch) look(ctx context.Context) {
+func (s *modeSwitch) look(ctx context.Context, now time.Time) {
 	mode, err := ReadSwitchFile(s.path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
+		s.emptySince = time.Time{}
 		if s.invalid != err.Error() {
 			s.invalid = err.Error()
 			s.faults++
@@ -131,9 +132,9 @@ func (s *modeSwitch) look(ctx context.Context) {
 	case mode != "":
 		s.emptySince = time.Time{}
 	case s.emptySince.IsZero():
-		s.emptySince = time.Now()
+		s.emptySince = now
 		return
-	case time.Since(s.emptySince) < switchInterval:
+	case now.Sub(s.emptySince) < switchInterval:
 		return
 	}
 	s.invalid = ""
@@ -171,6 +172,9 @@ func ReadSwitchFile(path string) (config.Mode, error) {
 			}
 			return mode, nil
 		}
+	}
+	if len(data) == switchMaxBytes {
+		return "", fmt.Errorf("switch file %s: no mode in its first %d bytes", path, switchMaxBytes)
 	}
 	return "", nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/stretchr/testify/assert"
@@ -105,14 +106,18 @@ func TestGarbageInTheSwitchFileChangesNothing(t *testing.T) {
 	ignored(t, g, `unknown mode "blok", did you mean "block"?`)
 	replace(t, path, strings.Repeat("\x00garbage", 1<<17))
 	ignored(t, g, `unknown mode "\x00garbage`)
-	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Mkdir(path, 0o700))
+	replace(t, path, strings.Repeat("# why\n", switchMaxBytes))
+	ignored(t, g, "no mode in its first 4096 bytes")
+	link := func(target string) {
+		require.NoError(t, os.Symlink(target, path+".new"))
+		require.NoError(t, os.Rename(path+".new", path))
+	}
+	link(t.TempDir())
 	ignored(t, g, "is a directory")
-	require.NoError(t, os.Remove(path))
-	require.NoError(t, os.Symlink("mode", path))
+	link("mode")
 	ignored(t, g, "too many levels of symbolic links")
 	_, _, faults := g.modeSwitch.current()
-	assert.GreaterOrEqual(t, faults, before+4)
+	assert.GreaterOrEqual(t, faults, before+5)
 
 	require.NoError(t, os.Remove(path))
 	write(t, path, "off")
@@ -151,25 +156,31 @@ func TestConfigMapIsFollowed(t *testing.T) {
 // empty or half written for a moment.
 func TestMomentOfAnEmptyFileIsNoSwitch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mode")
-	write(t, path, "off")
 	s := &modeSwitch{path: path}
-	s.look(t.Context())
-	for _, moment := range []string{"", "o", "of"} {
-		for range 3 {
-			write(t, path, moment)
-			s.look(t.Context())
-			mode, _, _ := s.current()
-			assert.Equal(t, config.ModeOff, mode)
-		}
-		write(t, path, "off")
-		s.look(t.Context())
-	}
-	write(t, path, "")
-	require.Eventually(t, func() bool {
-		s.look(t.Context())
+	now := time.Now()
+	for _, step := range []struct {
+		text  string
+		after time.Duration
+		want  config.Mode
+	}{
+		{"off", 0, config.ModeOff},
+		{"", 0, config.ModeOff},
+		{"", switchInterval - 1, config.ModeOff},
+		{"of", time.Hour, config.ModeOff},
+		{"", 0, config.ModeOff},
+		{"block", time.Hour, config.ModeBlock},
+		{"", 0, config.ModeBlock},
+		{"garbage", 0, config.ModeBlock},
+		{"", time.Hour, config.ModeBlock},
+		{"", switchInterval - 1, config.ModeBlock},
+		{"", 1, ""}, // what stays is meant
+	} {
+		write(t, path, step.text)
+		now = now.Add(step.after)
+		s.look(t.Context(), now)
 		mode, _, _ := s.current()
-		return mode == ""
-	}, waitFor, tick, "what stays is meant")
+		assert.Equal(t, step.want, mode, "%q after %s", step.text, step.after)
+	}
 }
 
 func TestCloseStopsWatching(t *testing.T) {
@@ -200,8 +211,12 @@ func FuzzReadSwitchFile(f *testing.F) {
 		require.NoError(t, os.WriteFile(path, data, 0o600))
 		mode, err := ReadSwitchFile(path)
 		word := ""
-		if found := firstWord.FindSubmatch(data[:min(len(data), switchMaxBytes)]); found != nil {
+		read := data[:min(len(data), switchMaxBytes)]
+		if found := firstWord.FindSubmatch(read); found != nil {
 			word = string(found[1])
+		}
+		if word == "" && len(read) == switchMaxBytes {
+			require.ErrorContains(t, err, "no mode in its first")
 		}
 		if err != nil {
 			require.Empty(t, mode)

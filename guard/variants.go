@@ -181,7 +181,7 @@ func blobDescriptor(info content.Info) (ocispecs.Descriptor, bool) {
 }
 
 // distributableTypes maps each media type that forbids distribution to the one
-// that allows it, as upstream does (cache/blobs.go, layerToDistributable): a
+// that allows it, as upstream does (cache/refs.go, layerToDistributable): a
 // blob without URLs can only come from here.
 var distributableTypes = map[string]string{
 	ocispecs.MediaTypeImageLayerNonDistributable:     ocispecs.MediaTypeImageLayer,     //nolint:staticcheck // deprecated, but images with it are around.

@@ -44,6 +44,7 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	case mode == config.ModeOff:
 		return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
 	case mode == config.ModeBlock && export != nil:
+		export.skip(w.guard.blockedBy(export))
 		return nil, nil // the export is skipped: no blob need be made for it
 	}
 	remotes, err := w.inner(ctx, ref, createIfNeeded, refCfg, false, s)
@@ -97,15 +98,15 @@ func (w *guardedWorker) variants(ctx context.Context, mode config.Mode, p *provi
 	if p.topmost == nil {
 		return nil
 	}
+	shared := &besideMain{p}
 	if free, ok := w.guard.limits.allow(mode, p.estimate); ok {
-		// The product lives as long as the provider that its remotes share.
-		runtime.AddCleanup(p, func(free func()) { free() }, free)
-		return product(p.layers, *p.topmost, p)
+		runtime.AddCleanup(shared, func(free func()) { free() }, free)
+		return product(p.layers, *p.topmost, shared)
 	}
 	p.refused = true
 	chain := single(ctx, p.asked, p.layers, p.requested)
 	if sameChain(chain, p.layers.main()) {
 		return nil
 	}
-	return []*solver.Remote{{Descriptors: chain, Provider: p}}
+	return []*solver.Remote{{Descriptors: chain, Provider: shared}}
 }

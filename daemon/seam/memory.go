@@ -24,7 +24,8 @@ type memoryLimit struct {
 // setMemoryLimit sets the memory limit of the Go runtime, unless the operator
 // has done so in the environment.
 func setMemoryLimit(m config.Memory) memoryLimit {
-	if _, ok := os.LookupEnv("GOMEMLIMIT"); ok {
+	// The runtime, too, takes an empty variable for none.
+	if os.Getenv("GOMEMLIMIT") != "" {
 		limit := debug.SetMemoryLimit(-1)
 		if limit == math.MaxInt64 {
 			limit = 0

@@ -154,9 +154,7 @@ func TestMemoryLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			keepMemoryLimit(t)
-			if test.environment != "" {
-				t.Setenv("GOMEMLIMIT", test.environment)
-			}
+			t.Setenv("GOMEMLIMIT", test.environment) // empty is none
 			assert.Equal(t, test.want, setMemoryLimit(test.limit))
 		})
 	}
