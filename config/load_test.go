@@ -15,7 +15,7 @@ func TestExampleIsTheDefault(t *testing.T) {
 	c, err := LoadFile("buildkitd.example.toml")
 	require.NoError(t, err)
 	want := Default()
-	want.Exporters = map[string]Exporter{"inline": {Mode: ModeEnforce, Prefer: PreferRequested}}
+	want.Exporters = map[string]Exporter{"registry": {Mode: ModeEnforce, Prefer: PreferRequested}}
 	require.Equal(t, want, c)
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // errDegrade ends estimate --fail-on-degrade with an exit code of its own.
-var errDegrade = errors.New("would be degraded")
+var errDegrade = errors.New("do not fit")
 
 // What --layers and --compressions may be.
 const (

@@ -16,7 +16,7 @@ import (
 
 const modeDescription = `The switch file holds a mode that wins over all others: over BKGUARD_MODE and
 over the configuration. Daemons watch it, so a change is in force within a
-second, without a restart, and for exports that are running too. The file is
+second, without a restart, and for exports that do not upload yet. The file is
 --file, else the switchFile of [guard] in --config.
 
 MODES, from lax to strict:

@@ -2,7 +2,7 @@
 // and the guard's middleware in it. A recipe is a file such as
 //
 //	# one step a line
-//	base docker.io/library/alpine:latest
+//	base registry.example.com/alpine:latest
 //	copy hello.txt /hello.txt
 //	run /bin/touch /made
 //

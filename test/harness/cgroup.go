@@ -26,10 +26,6 @@ type MemoryUsage struct {
 	// OOMKills is the number of processes that the kernel has killed for
 	// memory in the group.
 	OOMKills int64
-	// Peak is the highest use in bytes. It includes the page cache, which the
-	// kernel lets grow up to the limit. It is zero on a kernel that does not
-	// tell (v2 before Linux 5.19).
-	Peak int64
 }
 
 // cgroups numbers the groups of this process.
@@ -118,26 +114,11 @@ func (c *Cgroup) enter(cmd *exec.Cmd) (release func(), err error) {
 
 // Usage returns what the group has counted so far.
 func (c *Cgroup) Usage() (MemoryUsage, error) {
-	peak, err := c.peak()
-	if err != nil {
-		return MemoryUsage{}, fmt.Errorf("read the peak of a cgroup: %w", err)
-	}
 	kills, err := c.oomKills()
 	if err != nil {
 		return MemoryUsage{}, fmt.Errorf("read the events of a cgroup: %w", err)
 	}
-	return MemoryUsage{OOMKills: kills, Peak: peak}, nil
-}
-
-func (c *Cgroup) peak() (int64, error) {
-	text, err := os.ReadFile(filepath.Join(c.dir, c.layout.peak))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	return MemoryUsage{OOMKills: kills}, nil
 }
 
 func (c *Cgroup) oomKills() (int64, error) {

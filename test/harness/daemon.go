@@ -129,6 +129,16 @@ func (d *Daemon) Restart(ctx context.Context) error {
 	return nil
 }
 
+// Replace stops the daemon and starts another program in its place, on the same
+// root.
+func (d *Daemon) Replace(ctx context.Context, binary string) error {
+	if _, err := d.Stop(ctx); err != nil {
+		return err
+	}
+	d.options.Binary = binary
+	return d.Restart(ctx)
+}
+
 func (d *Daemon) start(ctx context.Context) error {
 	o := d.options
 	config := o.ConfigFile
@@ -282,9 +292,6 @@ func (d *Daemon) Log() (string, error) {
 	}
 	return string(text), nil
 }
-
-// Exited is closed when the daemon has ended.
-func (d *Daemon) Exited() <-chan struct{} { return d.process.Done() }
 
 // Stop stops the daemon, if it still runs, and the containers it has started,
 // and returns how it ended. Stopping twice returns the same.

@@ -15,7 +15,7 @@ var ErrNoMemoryController = errors.New("no cgroup memory controller")
 
 // layout names the files of a memory cgroup.
 type layout struct {
-	limit, swap, peak, events string
+	limit, swap, events string
 	// swapIncludesMemory tells that the swap file limits the sum of both.
 	swapIncludesMemory bool
 	// startInside tells that the kernel can start a process in a group.
@@ -26,14 +26,12 @@ var (
 	layoutV1 = layout{
 		limit:              "memory.limit_in_bytes",
 		swap:               "memory.memsw.limit_in_bytes",
-		peak:               "memory.max_usage_in_bytes",
 		events:             "memory.oom_control",
 		swapIncludesMemory: true,
 	}
 	layoutV2 = layout{
 		limit:       "memory.max",
 		swap:        "memory.swap.max",
-		peak:        "memory.peak",
 		events:      "memory.events",
 		startInside: true,
 	}

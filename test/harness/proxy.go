@@ -24,8 +24,12 @@ var toxiproxyAddress = regexp.MustCompile(`Starting HTTP server on endpoint (127
 // StartToxiproxy starts the toxiproxy program and returns when it answers.
 func StartToxiproxy(ctx context.Context, binary string) (*Toxiproxy, error) {
 	s, host, err := startServer(ctx, "toxiproxy", toxiproxyAddress, func(string) (Command, error) {
-		port, err := freePort()
-		return Command{Path: binary, Args: []string{"-host", "127.0.0.1", "-port", port}}, err
+		address, err := freeAddress()
+		if err != nil {
+			return Command{}, err
+		}
+		host, port, err := net.SplitHostPort(address)
+		return Command{Path: binary, Args: []string{"-host", host, "-port", port}}, err
 	})
 	if err != nil {
 		return nil, err
@@ -35,23 +39,15 @@ func StartToxiproxy(ctx context.Context, binary string) (*Toxiproxy, error) {
 	defer cancel()
 	// It logs the address before it listens there.
 	err = poll(waiting, "toxiproxy", func() (bool, error) {
+		if err := s.ended(); err != nil {
+			return false, err
+		}
 		return t.send(waiting, http.MethodGet, "/proxies", nil, nil) == nil, nil
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Stop(ctx), s.Remove())
 	}
 	return t, nil
-}
-
-// freePort returns a port that nobody listens on, for a program that would not
-// say which one the kernel has chosen.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
 }
 
 // Proxy is a proxy before another server.
@@ -99,11 +95,6 @@ func (p *Proxy) fault(ctx context.Context, kind string, attributes map[string]an
 // Heal ends the fault.
 func (p *Proxy) Heal(ctx context.Context) error {
 	return p.toxi.send(ctx, http.MethodDelete, p.path+"/toxics/"+toxic, nil, nil)
-}
-
-// Close ends all connections and takes no more.
-func (p *Proxy) Close(ctx context.Context) error {
-	return p.toxi.send(ctx, http.MethodDelete, p.path, nil, nil)
 }
 
 // send makes a request and decodes the answer; nil stands for no body, and for

@@ -46,26 +46,20 @@ func StartS3(ctx context.Context, binary string) (*S3, error) {
 		return nil, err
 	}
 	// It logs the address before it listens.
-	if err := answers(ctx, address); err != nil {
+	if err := s.answers(ctx, address); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the S3 service: %w", err), s.Stop(ctx), s.Remove())
 	}
 	return &S3{server: s, url: url}, nil
 }
 
-// freeAddress is an address on loopback that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
-}
-
-// answers waits until somebody listens on an address.
-func answers(ctx context.Context, address string) error {
+// answers waits until the server listens on an address.
+func (s *server) answers(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, startDelay)
 	defer cancel()
 	return poll(ctx, "an answer from "+address, func() (bool, error) {
+		if err := s.ended(); err != nil {
+			return false, err
+		}
 		c, err := net.Dial("tcp", address)
 		if err != nil {
 			return false, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -54,10 +55,8 @@ func (s *server) start(ctx context.Context, address *regexp.Regexp, command func
 	ctx, cancel := context.WithTimeout(ctx, startDelay)
 	defer cancel()
 	err = poll(ctx, "its address", func() (bool, error) {
-		select {
-		case <-s.process.Done():
-			return false, fmt.Errorf("it has ended: %v", s.process.State())
-		default:
+		if err := s.ended(); err != nil {
+			return false, err
 		}
 		text, err := os.ReadFile(s.LogPath())
 		if m := address.FindSubmatch(text); m != nil {
@@ -66,6 +65,26 @@ func (s *server) start(ctx context.Context, address *regexp.Regexp, command func
 		return found != "", err
 	})
 	return found, err
+}
+
+// ended is an error if the server has ended by itself.
+func (s *server) ended() error {
+	select {
+	case <-s.process.Done():
+		return fmt.Errorf("the %s has ended: %v", s.name, s.process.State())
+	default:
+		return nil
+	}
+}
+
+// freeAddress is an address on loopback that nobody listens on, for a program
+// that would not say which one the kernel has chosen.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // LogPath is the file with all that the server has written.
