@@ -38,6 +38,9 @@ for file in $named; do
 	sed -i "s/$(echo "$old" | sed 's/\./\\./g')/$new/g" "$file"
 done
 
+# The image is built by the Go that the modules ask for.
+sed -i "s/^FROM golang:[^ ]*/FROM golang:$(sed -n 's/^go //p' go.mod)/" deploy/image/Dockerfile
+
 cat <<END
 
 $old is now $new. Go on as docs/upgrading.md says:

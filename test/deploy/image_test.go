@@ -14,6 +14,7 @@ import (
 
 var (
 	fromImage       = regexp.MustCompile(`(?m)^FROM (\S+)`)
+	goVersion       = regexp.MustCompile(`(?m)^go (\S+)`)
 	buildkitVersion = regexp.MustCompile(`(?m)^(?:require)?\s+github.com/moby/buildkit (\S+)`)
 )
 
@@ -58,6 +59,15 @@ func TestImageIsOfTheReleaseThatIsBuilt(t *testing.T) {
 	}
 	want := "moby/buildkit:" + release(t)
 	assert.ElementsMatch(t, []string{want, want + "-rootless"}, images)
+}
+
+// TestImageIsBuiltByItsGo holds that the compiler in the image is not older than
+// what the modules ask for: it would fetch no other.
+func TestImageIsBuiltByItsGo(t *testing.T) {
+	images := submatches(fromImage, read(t, deployed("image/Dockerfile")))
+	for _, module := range []string{"go.mod", "daemon/go.mod"} {
+		assert.Equal(t, []string{"golang:" + submatches(goVersion, read(t, filepath.Join(root, module)))[0]}, images[:1], module)
+	}
 }
 
 // TestContextOfTheImageIsTheSource sends the context that the image is built
