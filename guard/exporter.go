@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -150,7 +151,7 @@ func sameOrigin(a, b solver.CacheExportResult) bool {
 // importer's, and the worker's own comes before it: the one to export, as its
 // blobs are here and its variants known.
 func mainRemote(results []solver.CacheExportResult) *solver.Remote {
-	for _, r := range results {
+	for _, r := range slices.Backward(results) {
 		if r.Result == nil {
 			continue
 		}
