@@ -32,9 +32,10 @@ const (
 	// them for one to two minutes (util/tracing/detect): as much as was built
 	// meanwhile.
 	soakTraces = "OTEL_TRACES_SAMPLER=always_off"
-	// soakGC collects garbage ten times as often as the runtime does by itself:
-	// resident memory otherwise is mostly where garbage was.
-	soakGC = "GOGC=10"
+	// soakRuntime collects garbage ten times as often as by default, and takes no
+	// heap profile: resident memory otherwise is mostly where garbage was, and
+	// grows with the stacks that the profiler has seen.
+	soakRuntime = "GOGC=10 GODEBUG=memprofilerate=0"
 	// soakRest is how long nothing is exported before resident memory counts.
 	// Upstream keeps what it has pushed with for each client, and lets go of it
 	// every five minutes (util/resolver/pool.go).
@@ -120,7 +121,7 @@ func newSoak(t *testing.T, name, binary string) *soak {
 		Binary:     binary,
 		Registries: []string{proxy.Host},
 		Config:     soakConfig,
-		Env:        []string{soakTraces, soakGC},
+		Env:        append([]string{soakTraces}, strings.Fields(soakRuntime)...),
 	}
 	s.daemon = startDaemon(t, options)
 	for _, base := range []harness.Base{{Layers: 4}, {Layers: 6, Zstd: true}, {Layers: 8}, {Layers: 10, Zstd: true}} {
