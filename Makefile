@@ -45,7 +45,7 @@ faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
 	go test -count=1 -timeout 2h -parallel 4 -v -run '^TestFault' ./test -faults 20
 
 .PHONY: soak
-soak: $(PARTS) runc ## export 2,000 times and hold that the daemon stays as it is; writes docs/benchmarks/soak.csv
+soak: $(PARTS) runc ## export 2,000 times beside stock, for about 25 minutes, and hold that the daemon stays as it is; writes docs/benchmarks/soak.csv
 	go test -count=1 -timeout 2h -v -run '^TestSoak$$' ./test -soak $(CURDIR)/docs/benchmarks/soak.csv
 
 .PHONY: bench
