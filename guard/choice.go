@@ -68,8 +68,8 @@ func (p pool) put(key digest.Digest, b blob) {
 		p[key] = make(map[digest.Digest]blob)
 	}
 	known, ok := p[key][b.Digest]
-	before := cmp.Or(cmp.Compare(byWorker(b), byWorker(known)), cmp.Compare(byOwn(b), byOwn(known)))
-	if !ok || before < 0 || before == 0 && older(b, known) {
+	order := compareOrigins(b, known)
+	if !ok || order < 0 || order == 0 && older(b, known) {
 		p[key][b.Digest] = b
 	}
 }
@@ -118,6 +118,12 @@ func byWorker(b blob) int64 {
 		return 0
 	}
 	return 1
+}
+
+// compareOrigins orders blobs by where they come from: those of a worker first,
+// among them and the others those of main chains.
+func compareOrigins(a, b blob) int {
+	return cmp.Or(cmp.Compare(byWorker(a), byWorker(b)), cmp.Compare(byOwn(a), byOwn(b)))
 }
 
 // byImage ranks the blobs of an image first, after them those whose layer the
@@ -203,7 +209,7 @@ func best(ctx context.Context, blobs map[digest.Digest]blob, r rank) (found blob
 		order = append(order, c)
 	}
 	slices.SortFunc(order, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(byWorker(a.blob), byWorker(b.blob)), cmp.Compare(byOwn(a.blob), byOwn(b.blob)), cmp.Compare(a.Digest, b.Digest))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), compareOrigins(a.blob, b.blob), cmp.Compare(a.Digest, b.Digest))
 	})
 	for i, c := range order {
 		info, err := c.provider.Info(ctx, c.Digest)

@@ -206,6 +206,7 @@ func TestModeOffAndObserveLeaveUpstreamAlone(t *testing.T) {
 		remotes, err := getRemotes(c.ctx, newTestGuard(t, config.Config{Mode: mode, MaxRemotes: 1}).Worker(c.worker()), ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		assert.Len(t, remotes, len(upstream), mode)
+		assert.Len(t, remotes, 1+1<<5, mode)
 		assert.Less(t, len(chainSet(remotes)), len(remotes), "%s: some of them are the same", mode)
 	}
 }
@@ -352,16 +353,29 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// innerWorkers are workers of every kind that the guard decorates.
+func innerWorkers(c *testCache) map[string]worker.Worker {
+	return map[string]worker.Worker{
+		"plain":                   c.worker(),
+		"with its own remotes":    otherWorker{&storeWorker{store: c.store}},
+		"without a content store": otherWorker{&storeWorker{}},
+	}
+}
+
 // TestNoRef has what the inner worker says.
 func TestNoRef(t *testing.T) {
 	c := newTestCache(t)
 	g := newTestGuard(t, config.Config{})
-	remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), nil, requested(compression.Gzip), true)
-	require.NoError(t, err)
-	assert.Empty(t, remotes)
-	remotes, err = getRemotes(c.ctx, g.Worker(otherWorker{&storeWorker{store: c.store}}), nil, requested(compression.Gzip), true)
-	require.NoError(t, err)
-	assert.Equal(t, []*solver.Remote{{}}, remotes)
+	for name, inner := range innerWorkers(c) {
+		want, err := getRemotes(c.ctx, inner, nil, requested(compression.Gzip), true)
+		require.NoError(t, err)
+		remotes, err := getRemotes(c.ctx, g.Worker(inner), nil, requested(compression.Gzip), true)
+		require.NoError(t, err)
+		assert.Equal(t, want, remotes, name)
+		if name != "plain" {
+			assert.Equal(t, []*solver.Remote{{}}, remotes, name)
+		}
+	}
 }
 
 // TestNoCompressionIsGzip is a request that upstream panics at.
@@ -369,10 +383,17 @@ func TestNoCompressionIsGzip(t *testing.T) {
 	c := newTestCache(t)
 	ref := c.add(t, c.add(t, nil, 1, compression.Zstd), 2, compression.Zstd)
 	c.convert(t, ref, compression.Gzip)
-	remotes, err := getRemotes(c.ctx, newTestGuard(t, config.Config{Mode: config.ModeSingle}).Worker(c.worker()), ref, cacheconfig.RefConfig{}, true)
-	require.NoError(t, err)
-	require.Len(t, remotes, 2)
-	assert.Equal(t, ocispecs.MediaTypeImageLayerGzip, remotes[1].Descriptors[1].MediaType)
+	g := newTestGuard(t, config.Config{Mode: config.ModeSingle})
+	for name, inner := range innerWorkers(c) {
+		remotes, err := getRemotes(c.ctx, g.Worker(inner), ref, cacheconfig.RefConfig{}, true)
+		require.NoError(t, err)
+		if name == "without a content store" {
+			require.Len(t, remotes, 1, "nobody knows of the variants")
+			continue
+		}
+		require.Len(t, remotes, 2, name)
+		assert.Equal(t, ocispecs.MediaTypeImageLayerGzip, remotes[1].Descriptors[1].MediaType, name)
+	}
 }
 
 func conformance(t *testing.T, c *testCache, w worker.Worker, ref cache.ImmutableRef) {

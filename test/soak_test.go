@@ -28,19 +28,23 @@ const (
 	// soakConfig switches the history of builds off. It would have an entry for
 	// every build of the last minutes at least, with upstream as here.
 	soakConfig = "history.maxEntries = 0\n"
-	// soakTraces switches traces off, those of clients too. Upstream keeps all of
-	// them for one to two minutes (util/tracing/detect): as much as was built
-	// meanwhile.
-	soakTraces = "OTEL_TRACES_SAMPLER=always_off"
-	// soakRuntime collects garbage ten times as often as by default, and takes no
-	// heap profile: resident memory otherwise is mostly where garbage was, and
-	// grows with the stacks that the profiler has seen.
-	soakRuntime = "GOGC=10 GODEBUG=memprofilerate=0"
 	// soakRest is how long nothing is exported before resident memory counts.
 	// Upstream keeps what it has pushed with for each client, and lets go of it
 	// every five minutes (util/resolver/pool.go).
 	soakRest = 5*time.Minute + 30*time.Second
 )
+
+// soakEnv is the environment of a soaked daemon.
+var soakEnv = []string{
+	// Traces are off, those of clients too. Upstream keeps all of them for one to
+	// two minutes (util/tracing/detect): as much as was built meanwhile.
+	"OTEL_TRACES_SAMPLER=always_off",
+	// Garbage is collected ten times as often as by default, and no heap profile
+	// is taken: resident memory otherwise is mostly where garbage was, and grows
+	// with the stacks that the profiler has seen.
+	"GOGC=10",
+	"GODEBUG=memprofilerate=0",
+}
 
 // soak is a series of exports, and what the daemon holds in between.
 type soak struct {
@@ -121,7 +125,7 @@ func newSoak(t *testing.T, name, binary string) *soak {
 		Binary:     binary,
 		Registries: []string{proxy.Host},
 		Config:     soakConfig,
-		Env:        append([]string{soakTraces}, strings.Fields(soakRuntime)...),
+		Env:        soakEnv,
 	}
 	s.daemon = startDaemon(t, options)
 	for _, base := range []harness.Base{{Layers: 4}, {Layers: 6, Zstd: true}, {Layers: 8}, {Layers: 10, Zstd: true}} {

@@ -34,20 +34,11 @@ func StartToxiproxy(ctx context.Context, binary string) (*Toxiproxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Toxiproxy{server: s, api: "http://" + host}
-	waiting, cancel := context.WithTimeout(ctx, startDelay)
-	defer cancel()
 	// It logs the address before it listens there.
-	err = poll(waiting, "toxiproxy", func() (bool, error) {
-		if err := s.ended(); err != nil {
-			return false, err
-		}
-		return t.send(waiting, http.MethodGet, "/proxies", nil, nil) == nil, nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, s.Stop(ctx), s.Remove())
+	if err := s.answers(ctx, host); err != nil {
+		return nil, errors.Join(fmt.Errorf("start toxiproxy: %w", err), s.Stop(ctx), s.Remove())
 	}
-	return t, nil
+	return &Toxiproxy{server: s, api: "http://" + host}, nil
 }
 
 // Proxy is a proxy before another server.

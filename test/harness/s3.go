@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,22 +49,6 @@ func StartS3(ctx context.Context, binary string) (*S3, error) {
 		return nil, errors.Join(fmt.Errorf("start the S3 service: %w", err), s.Stop(ctx), s.Remove())
 	}
 	return &S3{server: s, url: url}, nil
-}
-
-// answers waits until the server listens on an address.
-func (s *server) answers(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, startDelay)
-	defer cancel()
-	return poll(ctx, "an answer from "+address, func() (bool, error) {
-		if err := s.ended(); err != nil {
-			return false, err
-		}
-		c, err := net.Dial("tcp", address)
-		if err != nil {
-			return false, nil
-		}
-		return true, c.Close()
-	})
 }
 
 // Attributes are those of an export or import of type s3, for the cache of a

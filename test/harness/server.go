@@ -77,6 +77,22 @@ func (s *server) ended() error {
 	}
 }
 
+// answers waits until the server listens on an address.
+func (s *server) answers(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, startDelay)
+	defer cancel()
+	return poll(ctx, "an answer from "+address, func() (bool, error) {
+		if err := s.ended(); err != nil {
+			return false, err
+		}
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			return false, nil
+		}
+		return true, c.Close()
+	})
+}
+
 // freeAddress is an address on loopback that nobody listens on, for a program
 // that would not say which one the kernel has chosen.
 func freeAddress() (string, error) {
