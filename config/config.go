@@ -27,8 +27,9 @@ type Config struct {
 	// MaxRemotes is how many remotes may be built for one cache record, the
 	// main one included. Zero means 256; the highest is MaxRemotesLimit.
 	MaxRemotes int
-	// MaxMemory bounds the memory of all built remotes of the process
-	// together. Zero means 5% of the memory limit.
+	// MaxMemory bounds what all exports of the process hold together: layers that
+	// are compressed or sent wait for it, remotes that do not fit are not built.
+	// Zero means 25% of the memory limit.
 	MaxMemory Memory
 	// MemoryLimit is what GOMEMLIMIT is set to when the daemon starts, unless
 	// the environment sets it. Zero means 90% of the cgroup's limit.
@@ -71,7 +72,7 @@ func (c Config) WithDefaults() Config {
 		c.MaxRemotes = DefaultMaxRemotes
 	}
 	if c.MaxMemory == (Memory{}) {
-		c.MaxMemory = Memory{Percent: 5}
+		c.MaxMemory = Memory{Percent: 25}
 	}
 	if c.MemoryLimit == (Memory{}) {
 		c.MemoryLimit = Memory{Percent: 90}

@@ -14,6 +14,8 @@ import (
 	"github.com/moby/buildkit/util/contentutil"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/bkguard/bkguard/internal/uploads"
 )
 
 // createdAtAnnotation is when a layer was made (cache/refs.go, ociDesc). A blob's
@@ -150,6 +152,8 @@ type choice struct {
 	route
 	layers map[digest.Digest]ocispecs.Descriptor
 	infos  map[digest.Digest]content.Info
+	// uploads opens the layers; nil means that sending them takes little memory.
+	uploads *uploads.Layers
 	// replaced counts the layers whose best blob was gone, lost those without
 	// any blob that is there.
 	replaced, lost int64
@@ -254,6 +258,11 @@ func (c *choice) Info(ctx context.Context, dgst digest.Digest) (content.Info, er
 		return info, nil
 	}
 	return c.route.Info(ctx, dgst)
+}
+
+// ReaderAt opens a layer that is sent, when there is memory for that.
+func (c *choice) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
+	return c.uploads.ReaderAt(ctx, c.route, desc)
 }
 
 // settle gives a record's remote the chosen chain. If a layer is gone it keeps

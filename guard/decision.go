@@ -49,7 +49,7 @@ type Decision struct {
 }
 
 // decide remembers what was done with the export; mu is held.
-func (e *exporter) decide(mode config.Mode, outcome Outcome, t tally) {
+func (e *cacheExporter) decide(mode config.Mode, outcome Outcome, t tally) {
 	now := time.Now()
 	if e.started.IsZero() {
 		e.started = now
@@ -70,7 +70,7 @@ func (e *exporter) decide(mode config.Mode, outcome Outcome, t tally) {
 
 // reportBlocked tells the log, and the user of the client, that there is no
 // export.
-func (e *exporter) reportBlocked(ctx context.Context, by ModeSource) {
+func (e *cacheExporter) reportBlocked(ctx context.Context, by ModeSource) {
 	if e.reported {
 		return
 	}

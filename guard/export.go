@@ -10,6 +10,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/uploads"
 )
 
 // export is what the decorators of an exporter and of a worker share of one
@@ -18,6 +19,10 @@ type export struct {
 	exporterType string
 	// atLeast is the mode that the build has asked for; empty means none.
 	atLeast config.Mode
+	// conversions are of the layers that the export compresses, uploads of those
+	// that it sends; uploads is nil if that takes no memory worth a wait.
+	conversions *exportConversions
+	uploads     *uploads.Layers
 
 	mu sync.Mutex
 	// blobs holds what walkBlob says of a layer by its own blob, protected by
@@ -32,12 +37,24 @@ type export struct {
 	skipped ModeSource
 }
 
+// newExport returns an export of a type whose layers wait for nothing. The mode is
+// what its attributes ask for, empty if they ask for none.
 func newExport(exporterType string, atLeast config.Mode) *export {
 	return &export{
 		exporterType: exporterType,
 		atLeast:      atLeast,
 		blobs:        make(map[digest.Digest][]ocispecs.Descriptor),
 	}
+}
+
+// newExport returns what the decorators of one export share, whose layers wait for
+// the memory of the guard.
+func (g *Guard) newExport(exporterType string, atLeast config.Mode, attrs map[string]string) *export {
+	e := newExport(exporterType, atLeast)
+	e.conversions = g.newConversions(e)
+	cost, parallel := uploads.Of(exporterType, attrs)
+	e.uploads = uploads.New(e.conversions.line, cost, parallel)
+	return e
 }
 
 // typeName is the type of the exporter. Without an export that is the inline

@@ -19,11 +19,11 @@ import (
 // configuration.
 const PreferAttribute = "guard-prefer"
 
-// exporter writes one chosen chain for each record. Upstream's exporters keep
+// cacheExporter writes one chosen chain for each record. Upstream's exporters keep
 // the remotes they are given and read them at the very end
 // (cache/remotecache/v1): so they are given one remote for each record, and its
 // descriptors are settled when all records are known.
-type exporter struct {
+type cacheExporter struct {
 	remotecache.Exporter
 	guard  *Guard
 	export *export
@@ -50,7 +50,7 @@ type inlineCache interface {
 // inlineExporter is an exporter whose inner exporter is inline. Only it may
 // have the method that upstream tells inline exporters by.
 type inlineExporter struct {
-	*exporter
+	*cacheExporter
 }
 
 // cacheExporter decorates the exporters of one type.
@@ -70,10 +70,10 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 			return inner, err
 		}
 		switch inner.(type) {
-		case *exporter, *inlineExporter:
+		case *cacheExporter, *inlineExporter:
 			return inner, nil // decorated already
 		}
-		e := &exporter{Exporter: inner, guard: g, export: newExport(exporterType, atLeast), prefer: prefer}
+		e := &cacheExporter{Exporter: inner, guard: g, export: g.newExport(exporterType, atLeast, attrs), prefer: prefer}
 		e.reset()
 		if _, ok := inner.(inlineCache); ok {
 			return &inlineExporter{e}, nil
@@ -91,7 +91,7 @@ func (g *Guard) prefer(exporterType string, attrs map[string]string) (config.Pre
 }
 
 // reset forgets the export; mu is held, or the exporter new.
-func (e *exporter) reset() {
+func (e *cacheExporter) reset() {
 	e.started = time.Time{}
 	e.pool = make(pool)
 	e.tally = tally{}
@@ -101,7 +101,7 @@ func (e *exporter) reset() {
 
 // Config returns the inner exporter's, with a compression that lets a decorated
 // worker know for whom it is.
-func (e *exporter) Config() remotecache.Config {
+func (e *cacheExporter) Config() remotecache.Config {
 	c := e.Exporter.Config()
 	requested, _ := requestedFor(c.Compression.Type)
 	c.Compression.Type = exportCompression{Type: requested, export: e.export}
@@ -110,7 +110,7 @@ func (e *exporter) Config() remotecache.Config {
 
 // Add adds a record with one remote in place of all. In ModeBlock there is no
 // record, which upstream takes as one that cannot be exported.
-func (e *exporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []solver.CacheExportResult) (solver.CacheExporterRecord, bool, error) {
+func (e *cacheExporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []solver.CacheExportResult) (solver.CacheExporterRecord, bool, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.started.IsZero() {
@@ -127,7 +127,7 @@ func (e *exporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, results []
 }
 
 // keep replaces all results of one origin by one.
-func (e *exporter) keep(results []solver.CacheExportResult) []solver.CacheExportResult {
+func (e *cacheExporter) keep(results []solver.CacheExportResult) []solver.CacheExportResult {
 	var kept []solver.CacheExportResult
 	for len(results) > 0 {
 		n := 1
@@ -166,7 +166,7 @@ func mainRemote(results []solver.CacheExportResult) *solver.Remote {
 // exporter, with the main chain until it is settled. A remote without a provider
 // is left as it is: upstream asks nothing of it either
 // (cache/remotecache/v1/utils.go).
-func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
+func (e *cacheExporter) hold(results []solver.CacheExportResult) *solver.Remote {
 	main := mainRemote(results)
 	if main == nil || main.Provider == nil {
 		return main
@@ -197,7 +197,7 @@ func (e *exporter) hold(results []solver.CacheExportResult) *solver.Remote {
 
 // settle chooses the blobs and gives every remote its chain; what is written is
 // said in words. It reports whether there is anything to export; mu is held.
-func (e *exporter) settle(ctx context.Context, r rank, writes string) bool {
+func (e *cacheExporter) settle(ctx context.Context, r rank, writes string) bool {
 	mode, by := e.guard.mode(e.export), e.export.takeSkipped()
 	added, observed := e.tally, e.observed()
 	e.tally = tally{} // an inline exporter may keep its records for another image
@@ -212,6 +212,7 @@ func (e *exporter) settle(ctx context.Context, r rank, writes string) bool {
 		return false
 	}
 	chosen := e.pool.choose(ctx, r)
+	chosen.uploads = e.export.uploads
 	for main, remote := range e.remotes {
 		chosen.settle(remote, main)
 	}
@@ -234,7 +235,7 @@ func (e *exporter) settle(ctx context.Context, r rank, writes string) bool {
 
 // observed is what ModeEnforce would have done with the records of the export. A
 // worker cannot tell inline exports apart, so these share one account.
-func (e *exporter) observed() tally {
+func (e *cacheExporter) observed() tally {
 	if _, ok := e.Exporter.(inlineCache); ok {
 		return e.guard.inline.takeObserved()
 	}
@@ -243,12 +244,13 @@ func (e *exporter) observed() tally {
 
 // Finalize settles all records and finalizes the inner exporter. Whatever comes
 // of it, nothing of the export is kept.
-func (e *exporter) Finalize(ctx context.Context) (map[string]string, error) {
+func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer func() {
 		e.reset()
 		e.reported = false
+		e.export.uploads.Release()
 	}()
 	requested, _ := requestedFor(e.Exporter.Config().Compression.Type)
 	r, writes := byCompression(ctx, requested), requested.String()

@@ -620,7 +620,7 @@ func TestNothingIsKeptOfAFailedExport(t *testing.T) {
 	c := newTestCache(t)
 	refs := buildRefs(t, c, 4)
 	g := newTestGuard(t, config.Config{})
-	e := decorated(t, g, "registry", contentExporter(fullDisk{}, compression.New(compression.Zstd)), nil).(*exporter)
+	e := decorated(t, g, "registry", contentExporter(fullDisk{}, compression.New(compression.Zstd)), nil).(*cacheExporter)
 	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, refs...)
 	assert.Len(t, e.remotes, 3)
 	_, err := e.Finalize(c.ctx)
@@ -636,7 +636,7 @@ func TestModesOfAnExporter(t *testing.T) {
 	for mode, kept := range map[config.Mode]int{config.ModeOff: 0, config.ModeObserve: 0, config.ModeEnforce: 1, config.ModeSingle: 1} {
 		g := newTestGuard(t, config.Config{Exporters: map[string]config.Exporter{"registry": {Mode: mode}}})
 		target := contentutil.NewBuffer()
-		e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), nil).(*exporter)
+		e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), nil).(*cacheExporter)
 		addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
 		assert.Len(t, e.remotes, kept, mode)
 		assert.Equal(t, 1, finalize(t, c.ctx, e, target).results(), mode)

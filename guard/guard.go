@@ -37,6 +37,7 @@ package guard
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"sync"
 	"time"
 
@@ -46,10 +47,16 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/conversions"
+	"github.com/bkguard/bkguard/internal/memory"
 )
 
 // Version is the version of the guard.
 const Version = "0.1.0"
+
+// conversionsPerCPU is how many layers are converted at a time for each CPU: one
+// compresses while another reads or writes.
+const conversionsPerCPU = 2
 
 // Guard decorates the workers and cache exporters of a daemon. One guard is for
 // a whole process: its memory budget covers all that it decorates. Guards are
@@ -60,7 +67,9 @@ type Guard struct {
 	limits     limits
 	modeSwitch *modeSwitch // nil without a switch file
 	stats      stats
-	measured   sync.Once
+	// conversions counts the compressors of all exports.
+	conversions conversions.Stats
+	measured    sync.Once
 	// inline is what all inline exports have observed.
 	inline         *export
 	observedInline rate.Sometimes
@@ -79,15 +88,15 @@ func New(c config.Config) (*Guard, error) {
 	}
 	c = c.WithDefaults()
 	c.Exporters = maps.Clone(c.Exporters)
-	limit, err := processLimit()
+	limit, err := memory.Limit()
 	if err != nil {
 		return nil, fmt.Errorf("find the memory limit: %w", err)
 	}
 	g := &Guard{config: c, inline: newExport("inline", ""), observedInline: rate.Sometimes{Interval: time.Second}}
 	g.limits.maxRemotes = uint64(c.MaxRemotes)
-	g.limits.budget.max = c.MaxMemory.Of(limit)
+	g.limits.gate = memory.NewGate(c.MaxMemory.Of(limit), conversionsPerCPU*runtime.GOMAXPROCS(0), g.stats.waited)
 	if c.SwitchFile != "" {
-		g.modeSwitch = newSwitch(c.SwitchFile)
+		g.modeSwitch = newSwitch(c.SwitchFile, g.limits.gate.Recheck)
 	}
 	return g, nil
 }
@@ -113,12 +122,13 @@ func (g *Guard) Config() config.Config {
 	return c
 }
 
-// Budget is the memory in bytes that all built remotes may take together.
+// Budget is the memory in bytes that all exports may hold together: remotes,
+// conversions and uploads.
 func (g *Guard) Budget() uint64 {
 	if g == nil {
 		return 0
 	}
-	return g.limits.budget.max
+	return g.limits.gate.Budget()
 }
 
 // Worker decorates a worker; add the result to the worker controller instead of

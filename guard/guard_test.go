@@ -17,15 +17,16 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/memory"
 )
 
 func TestNewFillsInDefaults(t *testing.T) {
 	g, err := New(config.Config{})
 	require.NoError(t, err)
 	assert.Equal(t, config.Default(), g.Config())
-	limit, err := processLimit()
+	limit, err := memory.Limit()
 	require.NoError(t, err)
-	assert.Equal(t, limit*5/100, g.Budget())
+	assert.Equal(t, limit*25/100, g.Budget())
 
 	g, err = New(config.Config{MaxMemory: config.Memory{Bytes: 7}})
 	require.NoError(t, err)

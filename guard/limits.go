@@ -3,10 +3,10 @@ package guard
 import (
 	"math"
 	"math/bits"
-	"sync/atomic"
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/cost"
+	"github.com/bkguard/bkguard/internal/memory"
 )
 
 // Estimate is the size of the product of a chain; see package cost.
@@ -29,39 +29,19 @@ func addSaturating(a, b uint64) uint64 {
 // concurrent use.
 type limits struct {
 	maxRemotes uint64
-	budget     budget
+	gate       *memory.Gate
 }
 
 // refuse is Estimate.Refused with these limits.
 func (l *limits) refuse(mode config.Mode, e Estimate) bool {
-	return e.Refused(mode, l.maxRemotes, l.budget.max)
+	return e.Refused(mode, l.maxRemotes, l.gate.Budget())
 }
 
 // allow charges the product of an estimate to the budget, if mode, budget and
 // the memory limit of the process leave room for it now. free gives it back.
 func (l *limits) allow(mode config.Mode, e Estimate) (free func(), ok bool) {
-	if l.refuse(mode, e) || !hasRoom(e.Bytes()) {
+	if l.refuse(mode, e) || !memory.HasRoom(e.Bytes()) {
 		return nil, false
 	}
-	return l.budget.take(e.Bytes())
-}
-
-// budget is the memory that all built products of the process share. Nothing
-// waits for it: what does not fit is refused at once.
-type budget struct {
-	max  uint64
-	used atomic.Uint64
-}
-
-// take charges n bytes; free gives them back.
-func (b *budget) take(n uint64) (free func(), ok bool) {
-	for {
-		used := b.used.Load()
-		if n > b.max || used > b.max-n {
-			return nil, false
-		}
-		if b.used.CompareAndSwap(used, used+n) {
-			return func() { b.used.Add(-n) }, true
-		}
-	}
+	return l.gate.Take(e.Bytes())
 }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"testing"
 
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/memory"
 )
 
 // table makes variants with the given number of blobs for each layer.
@@ -65,33 +65,19 @@ func TestProductTakesWhatIsCharged(t *testing.T) {
 	assert.InEpsilon(t, charged, float64(after.TotalAlloc-before.TotalAlloc), 0.2)
 }
 
+// limitsOf are limits with a memory budget in bytes.
+func limitsOf(maxRemotes, budget uint64) *limits {
+	return &limits{maxRemotes: maxRemotes, gate: memory.NewGate(budget, 1, nil)}
+}
+
 func TestLimitsRefuse(t *testing.T) {
 	e := NewEstimate([]int{2, 2, 2, 2}) // 8 remotes
-	roomy := limits{maxRemotes: 8, budget: budget{max: e.Bytes()}}
+	roomy := limitsOf(8, e.Bytes())
 	assert.False(t, roomy.refuse(config.ModeEnforce, e))
 	assert.True(t, roomy.refuse(config.ModeSingle, e))
 	assert.False(t, roomy.refuse(config.ModeSingle, NewEstimate([]int{1, 1, 2})))
-	assert.True(t, (&limits{maxRemotes: 7, budget: budget{max: e.Bytes()}}).refuse(config.ModeEnforce, e))
-	assert.True(t, (&limits{maxRemotes: 8, budget: budget{max: e.Bytes() - 1}}).refuse(config.ModeEnforce, e))
-}
-
-func TestBudgetIsNeverExceeded(t *testing.T) {
-	b := budget{max: 10}
-	_, ok := b.take(math.MaxUint64)
-	assert.False(t, ok)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 1000 {
-				if free, ok := b.take(3); ok {
-					assert.LessOrEqual(t, b.used.Load(), b.max)
-					free()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	assert.Zero(t, b.used.Load())
+	assert.True(t, limitsOf(7, e.Bytes()).refuse(config.ModeEnforce, e))
+	assert.True(t, limitsOf(8, e.Bytes()-1).refuse(config.ModeEnforce, e))
 }
 
 func TestProductHasEveryCombinationOnce(t *testing.T) {
@@ -125,7 +111,7 @@ func TestNothingIsBuiltNearTheMemoryLimit(t *testing.T) {
 	defer debug.SetMemoryLimit(before)
 	debug.SetMemoryLimit(math.MaxInt64)
 	e := NewEstimate(repeat(2, 8))
-	l := limits{maxRemotes: math.MaxUint64, budget: budget{max: math.MaxInt64}}
+	l := limitsOf(math.MaxUint64, math.MaxInt64)
 	free, ok := l.allow(config.ModeEnforce, e)
 	require.True(t, ok)
 	free()

@@ -2,10 +2,13 @@ package guard
 
 import (
 	"context"
+	"time"
 
 	"github.com/moby/buildkit/util/bklog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/bkguard/bkguard/internal/memory"
 )
 
 // instrumentationName is the scope of the instruments, as upstream names its
@@ -18,6 +21,7 @@ const (
 	modeKey     = attribute.Key("mode")
 	outcomeKey  = attribute.Key("outcome")
 	sourceKey   = attribute.Key("source")
+	kindKey     = attribute.Key("kind")
 )
 
 // measure makes the instruments. They read what the guard counts anyway when
@@ -63,8 +67,12 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		replaced   = counter("blobs.replaced", "{blob}", "Layers of which another blob was exported, as the best one was gone.")
 		lost       = counter("blobs.lost", "{blob}", "Layers of which no blob was there when they were exported.")
 		faults     = counter("switch.faults", "{fault}", "Contents of the switch file that were ignored.")
-		live       = gauge("live", "By", "Memory of all remotes that the guard has built and that are in use.")
-		budget     = gauge("budget", "By", "Memory that the remotes built by the guard may take.")
+		expired    = counter("memory.expired", "{layer}", "Layers whose memory was taken back as they made no progress.")
+		failed     = counter("conversions.failed", "{layer}", "Layers whose compressor could not be made or has panicked.")
+		held       = gauge("live", "By", "Memory that exports hold of the budget: conversions, uploads and remotes.")
+		budget     = gauge("budget", "By", "Memory that exports may hold together.")
+		running    = gauge("memory.running", "{layer}", "Layers that hold memory now, by kind of work.")
+		waiting    = gauge("memory.waiting", "{layer}", "Layers that wait for memory now, by kind of work.")
 		mode       = gauge("mode", "{mode}", "1 for the mode in force for a type of exporter, with who has set it.")
 	)
 	avoided, err := meter.Float64ObservableCounter("bkguard.avoided", metric.WithUnit("By"),
@@ -82,12 +90,27 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		return failure
 	}
 	g.stats.estimates.Store(&estimates)
+	waits, err := meter.Float64Histogram("bkguard.memory.wait", metric.WithUnit("s"),
+		metric.WithDescription("How long a layer has waited for memory, by kind of work."),
+		metric.WithExplicitBucketBoundaries(0.01, 0.1, 1, 5, 15, 60, 300, 900))
+	if err != nil {
+		return err
+	}
+	g.stats.waits.Store(&waits)
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(walkErrors, g.stats.walkErrors.Load())
 		o.ObserveInt64(replaced, g.stats.replaced.Load())
 		o.ObserveInt64(lost, g.stats.lost.Load())
-		o.ObserveInt64(live, int64(g.limits.budget.used.Load()))
-		o.ObserveInt64(budget, int64(g.limits.budget.max))
+		gate := g.limits.gate.Status()
+		o.ObserveInt64(held, int64(gate.Held))
+		o.ObserveInt64(budget, int64(gate.Budget))
+		o.ObserveInt64(expired, gate.Expired)
+		o.ObserveInt64(failed, g.conversions.Failed()+g.conversions.Panicked())
+		for _, kind := range memory.Kinds() {
+			label := metric.WithAttributes(kindKey.String(string(kind)))
+			o.ObserveInt64(running, int64(gate.Running[kind]), label)
+			o.ObserveInt64(waiting, int64(gate.Waiting[kind]), label)
+		}
 		_, _, n := g.modeSwitch.current()
 		o.ObserveInt64(faults, n)
 		for exporterType, m := range g.modes() {
@@ -108,6 +131,13 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		return nil
 	}, append(observables, avoided)...)
 	return err
+}
+
+// waited records how long a layer has waited for memory.
+func (s *stats) waited(kind memory.Kind, wait time.Duration) {
+	if h := s.waits.Load(); h != nil {
+		(*h).Record(context.Background(), wait.Seconds(), metric.WithAttributes(kindKey.String(string(kind))))
+	}
 }
 
 // estimated records the size of the product of a record.

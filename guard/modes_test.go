@@ -227,7 +227,8 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 	assert.InDelta(t, float64(Estimate{Remotes: 2048}.UpstreamBytes()), byName["bkguard.avoided"].(metricdata.Sum[float64]).DataPoints[0].Value, 0)
 	assert.Len(t, byName["bkguard.mode"].(metricdata.Gauge[int64]).DataPoints, len(config.ExporterTypes()))
 	assert.EqualValues(t, g.Budget(), byName["bkguard.budget"].(metricdata.Gauge[int64]).DataPoints[0].Value)
-	for _, name := range []string{"bkguard.records.refused", "bkguard.walk.errors", "bkguard.blobs.replaced", "bkguard.blobs.lost", "bkguard.switch.faults", "bkguard.live", "bkguard.estimate"} {
+	for _, name := range []string{"bkguard.records.refused", "bkguard.walk.errors", "bkguard.blobs.replaced", "bkguard.blobs.lost", "bkguard.switch.faults", "bkguard.live", "bkguard.estimate",
+		"bkguard.memory.running", "bkguard.memory.waiting", "bkguard.memory.expired", "bkguard.conversions.failed"} {
 		assert.Contains(t, byName, name)
 	}
 }

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"context"
 	"flag"
-	"fmt"
 	"maps"
-	"math"
-	"math/big"
 	"slices"
 	"strconv"
 	"testing"
@@ -424,47 +421,6 @@ func TestRemotesShareNothingThatIsWrittenTo(t *testing.T) {
 		}
 		_ = append(kept, ocispecs.Descriptor{Digest: "sha256:appended"})
 		require.Equal(t, without, state())
-	})
-}
-
-// TestBudgetKeepsItsAccount takes and frees in any order.
-func TestBudgetKeepsItsAccount(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		b := budget{max: rapid.Uint64().Draw(t, "max")}
-		var (
-			frees []func()
-			held  []uint64
-		)
-		sum := func() *big.Int {
-			s := new(big.Int)
-			for _, n := range held {
-				s.Add(s, new(big.Int).SetUint64(n))
-			}
-			return s
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"take": func(t *rapid.T) {
-				n := rapid.OneOf(rapid.Uint64(), rapid.Uint64Range(0, b.max), rapid.Uint64Range(0, b.max-b.used.Load()), rapid.Just(uint64(math.MaxUint64))).Draw(t, "bytes")
-				fits := new(big.Int).Add(sum(), new(big.Int).SetUint64(n)).Cmp(new(big.Int).SetUint64(b.max)) <= 0
-				free, ok := b.take(n)
-				require.Equal(t, fits, ok)
-				if ok {
-					frees, held = append(frees, free), append(held, n)
-				}
-			},
-			"free": func(t *rapid.T) {
-				if len(frees) == 0 {
-					t.Skip("nothing is held")
-				}
-				i := rapid.IntRange(0, len(frees)-1).Draw(t, "of")
-				frees[i]()
-				frees, held = slices.Delete(frees, i, i+1), slices.Delete(held, i, i+1)
-			},
-			"": func(t *rapid.T) {
-				require.Equal(t, sum().String(), fmt.Sprint(b.used.Load()))
-				require.LessOrEqual(t, b.used.Load(), b.max)
-			},
-		})
 	})
 }
 

@@ -26,6 +26,8 @@ type stats struct {
 	lost       atomic.Int64
 	// estimates is nil without a meter.
 	estimates atomic.Pointer[metric.Float64Histogram]
+	// waits is nil without a meter.
+	waits atomic.Pointer[metric.Float64Histogram]
 
 	mu sync.Mutex
 	// exports, records and avoided are totals since the start, decisions the

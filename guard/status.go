@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/memory"
 )
 
 // Status is what a guard is doing, in a form for JSON.
@@ -15,12 +16,11 @@ type Status struct {
 	Modes map[string]ModeStatus `json:"modes"`
 	// Switch is the kill-switch; nil without a switch file.
 	Switch *SwitchStatus `json:"switch,omitempty"`
-	// MaxRemotes, Prefer and Budget (in bytes) are the limits in force, Live
-	// the bytes of the budget that are taken.
+	// MaxRemotes and Prefer are the settings in force.
 	MaxRemotes int           `json:"maxRemotes"`
 	Prefer     config.Prefer `json:"prefer"`
-	Budget     uint64        `json:"budget"`
-	Live       uint64        `json:"live"`
+	// Memory is the budget of all exports, and who holds it or waits for it.
+	Memory MemoryStatus `json:"memory"`
 	// Exports counts exports since the start by their outcome, Avoided is what
 	// upstream would have needed for the degraded ones, in bytes.
 	Exports map[Outcome]int64 `json:"exports"`
@@ -33,6 +33,24 @@ type Status struct {
 	Lost       int64 `json:"lost"`
 	// Decisions has the last 50 exports, newest first.
 	Decisions []Decision `json:"decisions"`
+}
+
+// MemoryStatus is what exports do with the memory budget.
+type MemoryStatus struct {
+	// Budget is what exports may hold together, Held what they do, in bytes.
+	Budget uint64 `json:"budget"`
+	Held   uint64 `json:"held"`
+	// Converting and ConversionsWaiting are layers that are compressed, and that
+	// wait for it; Uploading and UploadsWaiting are layers that are sent.
+	Converting         int `json:"converting"`
+	ConversionsWaiting int `json:"conversionsWaiting"`
+	Uploading          int `json:"uploading"`
+	UploadsWaiting     int `json:"uploadsWaiting"`
+	// Expired counts layers whose memory was taken back as they made no progress,
+	// Failed compressors that could not be made, Panicked those that panicked.
+	Expired  int64 `json:"expired"`
+	Failed   int64 `json:"failed"`
+	Panicked int64 `json:"panicked"`
 }
 
 // ModeStatus is a mode and who has set it.
@@ -61,8 +79,7 @@ func (g *Guard) Status() Status {
 		Modes:      g.modes(),
 		MaxRemotes: g.config.MaxRemotes,
 		Prefer:     g.config.Prefer,
-		Budget:     g.limits.budget.max,
-		Live:       g.limits.budget.used.Load(),
+		Memory:     g.memory(),
 		Exports:    make(map[Outcome]int64),
 		WalkErrors: g.stats.walkErrors.Load(),
 		Replaced:   g.stats.replaced.Load(),
@@ -83,6 +100,22 @@ func (g *Guard) Status() Status {
 	s.Decisions = slices.Clone(g.stats.decisions)
 	slices.Reverse(s.Decisions)
 	return s
+}
+
+// memory returns what exports do with the memory budget.
+func (g *Guard) memory() MemoryStatus {
+	gate := g.limits.gate.Status()
+	return MemoryStatus{
+		Budget:             gate.Budget,
+		Held:               gate.Held,
+		Converting:         gate.Running[memory.Conversion],
+		ConversionsWaiting: gate.Waiting[memory.Conversion],
+		Uploading:          gate.Running[memory.Upload],
+		UploadsWaiting:     gate.Waiting[memory.Upload],
+		Expired:            gate.Expired,
+		Failed:             g.conversions.Failed(),
+		Panicked:           g.conversions.Panicked(),
+	}
 }
 
 // modes returns the mode in force for each type of exporter: those of buildkitd,

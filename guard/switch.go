@@ -31,6 +31,8 @@ const (
 // it leaves the mode that is in force alone. It is safe for concurrent use.
 type modeSwitch struct {
 	path string
+	// changed is called after the mode has changed.
+	changed func()
 
 	mu sync.Mutex
 	// mode is empty without an override, protected by mu.
@@ -48,10 +50,11 @@ type modeSwitch struct {
 	done chan struct{}
 }
 
-// newSwitch reads the file and watches it until close is called.
-func newSwitch(path string) *modeSwitch {
+// newSwitch reads the file and watches it until close is called. The function is
+// called whenever the mode has changed.
+func newSwitch(path string, changed func()) *modeSwitch {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &modeSwitch{path: path, stop: stop, done: make(chan struct{})}
+	s := &modeSwitch{path: path, changed: changed, stop: stop, done: make(chan struct{})}
 	s.look(ctx, time.Now())
 	go s.watch(ctx)
 	return s
@@ -115,6 +118,13 @@ func (s *modeSwitch) watch(ctx context.Context) {
 
 // look reads the file and takes over what it says.
 func (s *modeSwitch) look(ctx context.Context, now time.Time) {
+	if s.take(ctx, now) {
+		s.changed()
+	}
+}
+
+// take reads the file and reports whether the mode has changed.
+func (s *modeSwitch) take(ctx context.Context, now time.Time) bool {
 	mode, err := ReadSwitchFile(s.path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +135,7 @@ func (s *modeSwitch) look(ctx context.Context, now time.Time) {
 			s.faults++
 			bklog.G(ctx).WithError(err).WithField("mode", s.mode).Warn("switch file ignored, mode unchanged")
 		}
-		return
+		return false
 	}
 	// A file is missing or empty for a moment while it is written, too.
 	switch {
@@ -133,15 +143,17 @@ func (s *modeSwitch) look(ctx context.Context, now time.Time) {
 		s.emptySince = time.Time{}
 	case s.emptySince.IsZero():
 		s.emptySince = now
-		return
+		return false
 	case now.Sub(s.emptySince) < switchInterval:
-		return
+		return false
 	}
 	s.invalid = ""
-	if mode != s.mode {
-		bklog.G(ctx).WithField("file", s.path).WithField("mode", mode).WithField("before", s.mode).Info("mode switched")
-		s.mode = mode
+	if mode == s.mode {
+		return false
 	}
+	bklog.G(ctx).WithField("file", s.path).WithField("mode", mode).WithField("before", s.mode).Info("mode switched")
+	s.mode = mode
+	return true
 }
 
 // ReadSwitchFile returns the mode that a switch file asks for: its first word,

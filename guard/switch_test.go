@@ -156,7 +156,7 @@ func TestConfigMapIsFollowed(t *testing.T) {
 // empty or half written for a moment.
 func TestMomentOfAnEmptyFileIsNoSwitch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mode")
-	s := &modeSwitch{path: path}
+	s := &modeSwitch{path: path, changed: func() {}}
 	now := time.Now()
 	for _, step := range []struct {
 		text  string

@@ -6,11 +6,13 @@ import (
 
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
+	"github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/worker"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/conversions"
 )
 
 // guardedWorker is a worker that answers for the remotes of its refs. Upstream
@@ -37,7 +39,8 @@ var _ remotesGetter = &guardedWorker{}
 // The error is that of the inner worker or the ref. A failure of the guard is
 // none: the layer concerned keeps its own blob.
 func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
-	requested, export := requestedFor(refCfg.Compression.Type)
+	asked, export := requestedFor(refCfg.Compression.Type)
+	requested := conversions.Unwrap(asked)
 	refCfg.Compression.Type = requested
 	mode := w.guard.mode(export)
 	switch {
@@ -47,7 +50,11 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 		export.skip(w.guard.blockedBy(export))
 		return nil, nil // the export is skipped: no blob need be made for it
 	}
-	remotes, err := w.inner(ctx, ref, createIfNeeded, refCfg, false, s)
+	main := refCfg
+	if mode != config.ModeObserve {
+		main.Compression.Type = w.guard.waiting(asked, export)
+	}
+	remotes, err := w.inner(ctx, ref, createIfNeeded, main, false, s)
 	if err != nil || refCfg.Compression.Force || (!all && export == nil) {
 		return remotes, err
 	}
@@ -67,7 +74,7 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	p := newProvider(remotes[0], w.ContentStore(), layers)
 	p.walkErr = walkErr
 	p.request(ctx, store, requested, len(remotes[0].Descriptors))
-	main := &solver.Remote{Descriptors: remotes[0].Descriptors, Provider: p}
+	remote := &solver.Remote{Descriptors: remotes[0].Descriptors, Provider: p}
 	switch {
 	case mode == config.ModeObserve:
 		p.refused = w.guard.limits.refuse(config.ModeEnforce, p.estimate)
@@ -77,12 +84,21 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 		return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
 	case export != nil:
 		p.refused = w.guard.limits.refuse(mode, p.estimate)
-		remotes = []*solver.Remote{main}
+		remotes = []*solver.Remote{remote}
 	default:
-		remotes = append([]*solver.Remote{main}, w.variants(ctx, mode, p)...)
+		remotes = append([]*solver.Remote{remote}, w.variants(ctx, mode, p)...)
 	}
 	p.debug(ctx)
 	return remotes, nil
+}
+
+// Exporter decorates the inner worker's exporter, if it is one of images.
+func (w *guardedWorker) Exporter(name string, sm *session.Manager) (exporter.Exporter, error) {
+	inner, err := w.Worker.Exporter(name, sm)
+	if err != nil || !exportsImages(name) {
+		return inner, err
+	}
+	return &imageExporter{Exporter: inner, guard: w.guard}, nil
 }
 
 // inner asks the inner worker, or the ref if that worker leaves it to the ref.

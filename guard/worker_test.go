@@ -214,16 +214,16 @@ func TestModeOffAndObserveLeaveUpstreamAlone(t *testing.T) {
 func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
 	c := newTestCache(t)
 	ref := c.chain(t, 5, compression.Zstd)
-	g := newTestGuard(t, config.Config{})
-	w := g.Worker(c.worker())
 	want := NewEstimate([]int{2, 2, 2, 2, 2}).Bytes()
+	g := newTestGuard(t, config.Config{MaxMemory: config.Memory{Bytes: int64(want)}})
+	w := g.Worker(c.worker())
 	func() {
 		remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		require.Len(t, remotes, 17)
-		assert.Equal(t, want, g.limits.budget.used.Load())
+		assert.Equal(t, want, g.limits.gate.Status().Held)
 
-		g.limits.budget.max = want // the product of a second record does not fit beside it
+		// The product of a second record does not fit beside it.
 		second, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		assert.Len(t, second, 2)
@@ -231,17 +231,17 @@ func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool {
 		runtime.GC()
-		return g.limits.budget.used.Load() == 0
+		return g.limits.gate.Status().Held == 0
 	}, waitFor, tick)
 
 	// An exporter keeps main remotes for as long as the export takes.
 	remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
 	require.NoError(t, err)
-	assert.Equal(t, want, g.limits.budget.used.Load())
+	assert.Equal(t, want, g.limits.gate.Status().Held)
 	remotes = slices.Clone(remotes[:1])
 	require.Eventually(t, func() bool {
 		runtime.GC()
-		return g.limits.budget.used.Load() == 0
+		return g.limits.gate.Status().Held == 0
 	}, waitFor, tick)
 	runtime.KeepAlive(remotes)
 }
@@ -267,8 +267,8 @@ func TestBudgetBoundsConcurrentExports(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if used := g.limits.budget.used.Load(); used > g.limits.budget.max {
-					return fmt.Errorf("%d bytes are in use of %d", used, g.limits.budget.max)
+				if used := g.limits.gate.Status().Held; used > g.Budget() {
+					return fmt.Errorf("%d bytes are in use of %d", used, g.Budget())
 				}
 				switch len(remotes) {
 				case 1 + 1<<7:
@@ -290,7 +290,7 @@ func TestBudgetBoundsConcurrentExports(t *testing.T) {
 	assert.EqualValues(t, exports*records, built.Load()+refused.Load())
 	require.Eventually(t, func() bool {
 		runtime.GC()
-		return g.limits.budget.used.Load() == 0
+		return g.limits.gate.Status().Held == 0
 	}, waitFor, tick)
 }
 

@@ -19,15 +19,21 @@ func statusText(w io.Writer, address string, s guard.Status, decisions int) {
 		fmt.Fprintf(w, "mode\t%s\n", line)
 	}
 	fmt.Fprintf(w, "switch\t%s\n", switchText(s.Switch))
-	fmt.Fprintf(w, "limits\t%d remotes for a record, %s for all (%s in use), prefers %s\n",
-		s.MaxRemotes, cost.Size(s.Budget), cost.Size(s.Live), s.Prefer)
+	fmt.Fprintf(w, "limits\t%d remotes for a record, prefers %s\n", s.MaxRemotes, s.Prefer)
+	fmt.Fprintf(w, "memory\t%s\n", memoryText(s.Memory))
 	fmt.Fprintf(w, "exports\t%s\n", exportsText(s.Exports))
 	fmt.Fprintf(w, "avoided\t%s\n", cost.AtLeast(s.Avoided))
-	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers replaced, %d layers lost\n", s.WalkErrors, s.Replaced, s.Lost)
+	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers replaced, %d layers lost, %d compressors failed, %d panicked, %d layers without progress\n",
+		s.WalkErrors, s.Replaced, s.Lost, s.Memory.Failed, s.Memory.Panicked, s.Memory.Expired)
 	if n := min(decisions, len(s.Decisions)); n > 0 {
 		fmt.Fprintln(w)
 		table(w, decisionRows(s.Decisions[:n]))
 	}
+}
+
+func memoryText(m guard.MemoryStatus) string {
+	return fmt.Sprintf("%s for all exports, %s held: %d layers converted now and %d waiting, %d sent now and %d waiting",
+		cost.Size(m.Budget), cost.Size(m.Held), m.Converting, m.ConversionsWaiting, m.Uploading, m.UploadsWaiting)
 }
 
 // modeLines has a line for each mode in force, the most common first.

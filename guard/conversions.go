@@ -1,0 +1,59 @@
+package guard
+
+import (
+	"github.com/moby/buildkit/util/compression"
+
+	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/conversions"
+	"github.com/bkguard/bkguard/internal/memory"
+)
+
+// exportConversions makes the layers that one export compresses wait for memory. It
+// is safe for concurrent use.
+type exportConversions struct {
+	guard    *Guard
+	export   *export // nil for an image export
+	line     *memory.Line
+	progress *conversions.Progress
+}
+
+// newConversions returns what the conversions of an export have in common; the
+// export is nil for one of an image.
+func (g *Guard) newConversions(e *export) *exportConversions {
+	c := &exportConversions{guard: g, export: e, progress: conversions.NewProgress()}
+	c.line = g.limits.gate.Line(c.exempt)
+	return c
+}
+
+// exempt reports whether the export goes upstream's way.
+func (c *exportConversions) exempt() bool {
+	mode := c.guard.conversionMode(c.export)
+	return mode == config.ModeOff || mode == config.ModeObserve
+}
+
+// conversionMode is the mode for the conversions of an export. Image exports have
+// that of [guard], as no table names them.
+func (g *Guard) conversionMode(e *export) config.Mode {
+	if e == nil {
+		mode, _ := g.Mode("")
+		return mode
+	}
+	return g.mode(e)
+}
+
+// waiting returns a compression whose compressors wait for memory.
+func (c *exportConversions) waiting(t compression.Type) compression.Type {
+	return conversions.Waiting(t, c.line, &c.guard.conversions, c.progress)
+}
+
+// waiting returns the compression that a worker is asked with: one that waits for
+// memory, in the line of the export if it is known.
+func (g *Guard) waiting(asked compression.Type, e *export) compression.Type {
+	switch {
+	case e != nil:
+		return e.conversions.waiting(asked)
+	case conversions.Waits(asked):
+		return asked // a decorated image export asks
+	}
+	return g.newConversions(nil).waiting(asked)
+}
