@@ -54,7 +54,8 @@ type testCache struct {
 	manager cache.Manager
 	store   *containerdsnapshot.Store
 	// blobs is below store, which does not allow to delete.
-	blobs content.Store
+	blobs  content.Store
+	leases *leaseutil.Manager
 	// ctx has the namespace, and a lease that keeps all blobs.
 	ctx context.Context
 }
@@ -98,7 +99,7 @@ func newTestCache(tb testing.TB) *testCache {
 	ctx, done, err := leaseutil.WithLease(namespaces.WithNamespace(context.Background(), ns), leases, leaseutil.MakeTemporary)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, done(ctx)) })
-	return &testCache{manager: manager, store: store, blobs: mdb.ContentStore(), ctx: ctx}
+	return &testCache{manager: manager, store: store, blobs: mdb.ContentStore(), leases: leases, ctx: ctx}
 }
 
 // worker is a worker of the cache. Any method but ContentStore panics, as the

@@ -1,0 +1,240 @@
+package guard
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/exporter"
+	"github.com/moby/buildkit/exporter/containerimage"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/worker"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/conversions"
+	"github.com/bkguard/bkguard/internal/memory"
+)
+
+// exportingWorker is a worker with upstream's exporter of images.
+type exportingWorker struct {
+	storeWorker
+	cache *testCache
+}
+
+func (w *exportingWorker) Exporter(string, *session.Manager) (exporter.Exporter, error) {
+	writer, err := containerimage.NewImageWriter(containerimage.WriterOpt{ContentStore: w.cache.store})
+	if err != nil {
+		return nil, err
+	}
+	return containerimage.New(containerimage.Opt{ImageWriter: writer, LeaseManager: w.cache.leases})
+}
+
+// imageInstance makes the exporter of one image build.
+func imageInstance(tb testing.TB, w worker.Worker, attrs map[string]string) exporter.ExporterInstance {
+	tb.Helper()
+	e, err := w.Exporter(client.ExporterImage, nil)
+	require.NoError(tb, err)
+	instance, err := e.Resolve(tb.Context(), 0, attrs)
+	require.NoError(tb, err)
+	return instance
+}
+
+// exportImage exports an image of a ref and returns its layers.
+func (c *testCache) exportImage(tb testing.TB, instance exporter.ExporterInstance, ref cache.ImmutableRef) []digest.Digest {
+	tb.Helper()
+	_, _, desc, err := instance.Export(c.ctx, &exporter.Source{Ref: ref}, exporter.ExportBuildInfo{})
+	require.NoError(tb, err)
+	defer func() { require.NoError(tb, desc.Release()) }()
+	manifest, err := images.Manifest(c.ctx, c.store, desc.Descriptor(), nil)
+	require.NoError(tb, err)
+	layers := make([]digest.Digest, len(manifest.Layers))
+	for i, layer := range manifest.Layers {
+		layers[i] = layer.Digest
+	}
+	return layers
+}
+
+// forcedZstd are the attributes of an image whose layers are all converted.
+var forcedZstd = map[string]string{"compression": "zstd", "force-compression": "true"}
+
+// fill takes the whole budget of a guard, so that others have to wait.
+func fill(tb testing.TB, g *Guard) (free func()) {
+	tb.Helper()
+	hold, err := g.limits.gate.Line(nil).Acquire(tb.Context(), memory.Upload, g.Budget())
+	require.NoError(tb, err)
+	return hold.Release
+}
+
+// eventuallyWaiting waits until so many conversions wait for memory.
+func eventuallyWaiting(tb testing.TB, g *Guard, layers int) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return g.Status().Memory.ConversionsWaiting == layers }, waitFor, tick)
+}
+
+func TestImageLayersWaitForMemory(t *testing.T) {
+	stock := newTestCache(t)
+	want := stock.exportImage(t, imageInstance(t, &exportingWorker{cache: stock}, forcedZstd), stock.chain(t, 5))
+
+	c := newTestCache(t)
+	ref := c.chain(t, 5)
+	g := newTestGuard(t, config.Config{})
+	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
+	free := fill(t, g)
+	exported := make(chan []digest.Digest)
+	go func() { exported <- c.exportImage(t, instance, ref) }()
+	eventuallyWaiting(t, g, 5)
+	free()
+	assert.Equal(t, want, <-exported, "the blobs are upstream's")
+	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
+}
+
+func TestCacheLayersWaitForMemory(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 5)
+	g := newTestGuard(t, config.Config{})
+	e := decorated(t, g, "registry", contentExporter(nil, compression.New(compression.Zstd).SetForce(true)), nil)
+	w := g.Worker(c.worker())
+	free := fill(t, g)
+	answered := make(chan error)
+	go func() {
+		refCfg := requested(nil)
+		refCfg.Compression = e.Config().Compression
+		remotes, err := getRemotes(c.ctx, w, ref, refCfg, true)
+		for _, desc := range remotes[0].Descriptors {
+			assert.Equal(t, ocispecs.MediaTypeImageLayerZstd, desc.MediaType)
+		}
+		answered <- err
+	}()
+	eventuallyWaiting(t, g, 5)
+	free()
+	require.NoError(t, <-answered)
+	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
+}
+
+// TestRewrittenLayersWaitForMemory has compressors that upstream makes by itself:
+// the readers of the layers wait.
+func TestRewrittenLayersWaitForMemory(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 5)
+	g := newTestGuard(t, config.Config{})
+	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{
+		string(exptypes.OptKeyRewriteTimestamp): "true",
+		"source-date-epoch":                     "1",
+	})
+	free := fill(t, g)
+	exported := make(chan []digest.Digest)
+	go func() { exported <- c.exportImage(t, instance, ref) }()
+	eventuallyWaiting(t, g, 5)
+	free()
+	rewritten := <-exported
+	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
+
+	stock := newTestCache(t)
+	assert.Equal(t, stock.exportImage(t, imageInstance(t, &exportingWorker{cache: stock}, map[string]string{
+		string(exptypes.OptKeyRewriteTimestamp): "true",
+		"source-date-epoch":                     "1",
+	}), stock.chain(t, 5)), rewritten)
+}
+
+// TestSwitchLetsImageLayersThrough turns the guard off while layers wait.
+func TestSwitchLetsImageLayersThrough(t *testing.T) {
+	for _, mode := range []config.Mode{config.ModeOff, config.ModeObserve} {
+		c := newTestCache(t)
+		ref := c.chain(t, 5)
+		path := filepath.Join(t.TempDir(), "mode")
+		g := newTestGuard(t, config.Config{SwitchFile: path})
+		instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
+		free := fill(t, g)
+		exported := make(chan []digest.Digest)
+		go func() { exported <- c.exportImage(t, instance, ref) }()
+		eventuallyWaiting(t, g, 5)
+		write(t, path, string(mode))
+		assert.Len(t, <-exported, 5)
+		free()
+		require.NoError(t, g.Close())
+	}
+}
+
+// TestImagesAreUpstreamsInOffAndObserve finds the refs of the build in the hands of
+// the inner exporter.
+func TestImagesAreUpstreamsInOffAndObserve(t *testing.T) {
+	c := newTestCache(t)
+	source := &exporter.Source{Ref: c.chain(t, 1)}
+	for mode, same := range map[config.Mode]bool{
+		config.ModeOff: true, config.ModeObserve: true, config.ModeEnforce: false, config.ModeSingle: false, config.ModeBlock: false,
+	} {
+		inner := &sourceInstance{}
+		g := newTestGuard(t, config.Config{Mode: mode})
+		e := &imageExport{ExporterInstance: inner, guard: g, conversions: g.newConversions(nil)}
+		_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
+		require.NoError(t, err)
+		assert.Equal(t, same, inner.got == source, mode)
+		assert.Equal(t, source.Ref.ID(), inner.got.Ref.ID(), mode)
+	}
+}
+
+// sourceInstance keeps what it is given to export. Any other method panics.
+type sourceInstance struct {
+	exporter.ExporterInstance // nil
+	got                       *exporter.Source
+}
+
+func (i *sourceInstance) Export(_ context.Context, source *exporter.Source, _ exporter.ExportBuildInfo) (map[string]string, exporter.FinalizeFunc, exporter.DescriptorReference, error) {
+	i.got = source
+	return nil, nil, nil, nil
+}
+
+// TestSourceIsLeftAsItIs has an image of two platforms, one of which is empty.
+func TestSourceIsLeftAsItIs(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.chain(t, 1)
+	source := &exporter.Source{Metadata: map[string][]byte{"k": []byte("v")}}
+	source.AddRef("a", ref)
+	source.AddRef("b", nil)
+	source.AddAttestation("a", exporter.Attestation{Ref: ref})
+	g := newTestGuard(t, config.Config{})
+	inner := &sourceInstance{}
+	e := &imageExport{ExporterInstance: inner, guard: g, conversions: g.newConversions(nil)}
+	_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
+	require.NoError(t, err)
+	assert.Same(t, ref, source.Refs["a"], "refs of the build are not replaced in place")
+	assert.Equal(t, ref.ID(), inner.got.Refs["a"].ID())
+	assert.Nil(t, inner.got.Refs["b"])
+	assert.Equal(t, source.Metadata, inner.got.Metadata)
+	assert.Equal(t, source.Attestations, inner.got.Attestations)
+}
+
+func TestOnlyImagesAreDecorated(t *testing.T) {
+	c := newTestCache(t)
+	w := newTestGuard(t, config.Config{}).Worker(&exportingWorker{cache: c})
+	for name, decorated := range map[string]bool{
+		client.ExporterImage: true, client.ExporterOCI: true, client.ExporterDocker: true, client.ExporterLocal: false, client.ExporterTar: false,
+	} {
+		e, err := w.Exporter(name, nil)
+		require.NoError(t, err)
+		_, ok := e.(*imageExporter)
+		assert.Equal(t, decorated, ok, name)
+	}
+}
+
+// TestInlineExportsAskInTheLineOfTheirImage finds the line of an image export in
+// the compression that its inline cache asks a worker with.
+func TestInlineExportsAskInTheLineOfTheirImage(t *testing.T) {
+	c := newTestCache(t)
+	g := newTestGuard(t, config.Config{})
+	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{"compression": "zstd", "compression-level": "3"})
+	asked := instance.Config().Compression()
+	assert.True(t, conversions.Waits(asked.Type))
+	assert.Equal(t, compression.Zstd, conversions.Unwrap(asked.Type))
+	assert.Equal(t, 3, *asked.Level)
+	assert.Same(t, asked.Type, g.waiting(asked.Type, nil), "it does not wait twice")
+}
