@@ -53,42 +53,53 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 const usage = `Usage: go run ./test/demo [flags]
 
 Plays moby/buildkit issue 6088 on stock buildkitd and on the guarded one: the
-same image is built in gzip and in zstd, then the build cache is exported, and a
-fresh daemon imports it. Both daemons run in a cgroup with a memory limit. Needs
-root, and the programs that make builds.
+same image is built in gzip and, with force-compression=true, in zstd, then the
+build cache is exported, and a fresh daemon imports it. Each daemon does so with
+layers of %[4]s, which leave stock the memory to come to the cache export, and
+with layers of real size. All daemons run in a cgroup with a memory limit. Needs
+root, the programs that make builds, and in the temporary directory four times
+as much room as the layers take.
 
 Flags:
-  -layers N     layers of the base image (default %d)
-  -memory SIZE  memory limit of a daemon, in binary units (default %s)
+  -layers N         layers of the base image (default %[1]d)
+  -layer-size SIZE  size of a layer of the large base image, in binary units
+                    (default %[2]s)
+  -memory SIZE      memory limit of a daemon, in binary units (default %[3]s)
 
 Examples:
   go run ./test/demo
-  go run ./test/demo -layers 127
+  go run ./test/demo -layers 127 -layer-size 1MB
   go run ./test/demo -layers 30 -memory 1GB
 `
 
 const (
-	defaultLayers = 61
-	defaultMemory = "512MB"
+	defaultLayers    = 61
+	defaultLayerSize = "8MB"
+	defaultMemory    = "512MB"
 	// Docker takes no image with more layers.
 	maxLayers = 127
-	// With less, compressing many layers with zstd kills any daemon.
+	// Layers of the large base image are larger than those of the small one, and
+	// not so large that 127 of them fill a disk.
+	minLayerSize = 2 * smallLayer
+	maxLayerSize = 256 << 20
+	// With less, a daemon has no room for its ordinary work.
 	minMemory = 256 << 20
 )
 
 // parse reads the flags. Help goes to stdout, as it was asked for.
 func parse(args []string, stdout io.Writer) (scenario, error) {
 	var (
-		s      scenario
-		memory string
-		flags  = flag.NewFlagSet("demo", flag.ContinueOnError)
+		s                 scenario
+		layerSize, memory string
+		flags             = flag.NewFlagSet("demo", flag.ContinueOnError)
 	)
 	flags.SetOutput(io.Discard) // main prints the error
 	flags.IntVar(&s.layers, "layers", defaultLayers, "")
+	flags.StringVar(&layerSize, "layer-size", defaultLayerSize, "")
 	flags.StringVar(&memory, "memory", defaultMemory, "")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		_, writeErr := fmt.Fprintf(stdout, usage, defaultLayers, defaultMemory)
+		_, writeErr := fmt.Fprintf(stdout, usage, defaultLayers, defaultLayerSize, defaultMemory, size(smallLayer))
 		return scenario{}, errors.Join(err, writeErr)
 	}
 	if err != nil {
@@ -100,8 +111,12 @@ func parse(args []string, stdout io.Writer) (scenario, error) {
 	if s.layers < 1 || s.layers > maxLayers {
 		return scenario{}, fmt.Errorf("-layers %d is out of range (allowed: 1 to %d)", s.layers, maxLayers)
 	}
+	if s.layerSize, err = units.RAMInBytes(layerSize); err != nil || s.layerSize < minLayerSize || s.layerSize > maxLayerSize {
+		return scenario{}, fmt.Errorf("-layer-size %q is not a size of %s to %s, such as %q",
+			layerSize, size(minLayerSize), size(maxLayerSize), defaultLayerSize)
+	}
 	if s.memory, err = units.RAMInBytes(memory); err != nil || s.memory < minMemory {
-		return scenario{}, fmt.Errorf("-memory %q is not a size of at least %s, such as %q", memory, units.BytesSize(minMemory), defaultMemory)
+		return scenario{}, fmt.Errorf("-memory %q is not a size of at least %s, such as %q", memory, size(minMemory), defaultMemory)
 	}
 	return s, nil
 }

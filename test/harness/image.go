@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -28,8 +28,8 @@ type Base struct {
 	// Layers is the number of layers, at least one. Each holds a small file of
 	// its own, and the first also holds /bin/step.
 	Layers int
-	// LayerSize is how many bytes of text each layer holds besides; zero means
-	// none.
+	// LayerSize is how many bytes each layer holds besides, which compress as
+	// those of real layers do; zero means none.
 	LayerSize int
 	// Zstd compresses the layers with zstd instead of gzip.
 	Zstd bool
@@ -63,8 +63,11 @@ func (r *Registry) PushProgram(ctx context.Context, repository string, binary []
 	if err != nil {
 		return "", fmt.Errorf("make an image of a program: %w", err)
 	}
-	image, err = addLayer(image, []file{{"bin/program", 0o755, binary}}, tarball.WithMediaType(types.OCILayer))
+	layer, err := gzipLayer([]file{newFile("bin/program", 0o755, binary)})
 	if err != nil {
+		return "", fmt.Errorf("make an image of a program: %w", err)
+	}
+	if image, err = mutate.AppendLayers(image, layer); err != nil {
 		return "", fmt.Errorf("make an image of a program: %w", err)
 	}
 	imageName, err := r.push(ctx, repository+":latest", image)
@@ -100,30 +103,59 @@ func (b Base) image(ctx context.Context) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []tarball.LayerOption{tarball.WithMediaType(types.OCILayer)}
-	if b.Zstd {
-		options = []tarball.LayerOption{
-			tarball.WithMediaType(types.OCILayerZStd),
-			tarball.WithCompression(compression.ZStd),
-		}
-	}
 	image, err := newImage(v1.Config{})
 	if err != nil {
 		return nil, err
 	}
+	var layers []v1.Layer
 	for n := range b.Layers {
-		files := []file{{fmt.Sprintf("layers/%d", n+1), 0o644, fmt.Appendf(nil, "layer %d\n", n+1)}}
-		if b.LayerSize > 0 {
-			files = append(files, file{fmt.Sprintf("text/%d", n+1), 0o644, layerText(b.LayerSize, uint64(n))})
-		}
-		if n == 0 {
-			files = append(files, file{"bin/step", 0o755, step})
-		}
-		if image, err = addLayer(image, files, options...); err != nil {
+		layer, err := b.layer(func() []file { return b.files(n, step) })
+		if err != nil {
 			return nil, err
 		}
+		layers = append(layers, layer)
 	}
-	return image, nil
+	return mutate.AppendLayers(image, layers...)
+}
+
+// files are those of a layer, counted from zero. The first layer also holds the
+// program of the steps.
+func (b Base) files(n int, step []byte) []file {
+	files := []file{newFile(fmt.Sprintf("layers/%d", n+1), 0o644, fmt.Appendf(nil, "layer %d\n", n+1))}
+	if b.LayerSize > 0 {
+		size := int64(b.LayerSize)
+		files = append(files, file{fmt.Sprintf("content/%d", n+1), 0o644, size, layerContent(size, n)})
+	}
+	if n == 0 {
+		files = append(files, newFile("bin/step", 0o755, step))
+	}
+	return files
+}
+
+// layer makes a layer of files in the compression of the image.
+func (b Base) layer(files func() []file) (v1.Layer, error) {
+	if !b.Zstd {
+		return gzipLayer(files())
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		content, err := archive(files())
+		if err != nil {
+			return nil, err
+		}
+		// In one piece: what zstd makes depends on the pieces that it gets.
+		whole, err := io.ReadAll(content)
+		return io.NopCloser(bytes.NewReader(whole)), err
+	}, tarball.WithMediaType(types.OCILayerZStd), tarball.WithCompression(compression.ZStd))
+}
+
+// gzipLayer makes a layer of files. They are read, compressed and given a digest
+// only once and all at the same time, when the layer is pushed.
+func gzipLayer(files []file) (v1.Layer, error) {
+	content, err := archive(files)
+	if err != nil {
+		return nil, err
+	}
+	return stream.NewLayer(io.NopCloser(content), stream.WithMediaType(types.OCILayer)), nil
 }
 
 // newImage is an image for this machine without layers.
@@ -139,54 +171,37 @@ func newImage(config v1.Config) (v1.Image, error) {
 	return mutate.ConfigMediaType(image, types.OCIConfigJSON), nil
 }
 
-// addLayer adds a layer with files to an image.
-func addLayer(image v1.Image, files []file, options ...tarball.LayerOption) (v1.Image, error) {
-	content, err := archive(files)
-	if err != nil {
-		return nil, err
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(content)), nil
-	}, options...)
-	if err != nil {
-		return nil, err
-	}
-	return mutate.AppendLayers(image, layer)
-}
-
-// layerText is made of words, so that it compresses; another seed gives other text.
-func layerText(size int, seed uint64) []byte {
-	numbers := rand.New(rand.NewPCG(seed, 0))
-	var words []byte
-	for len(words) < size {
-		words = fmt.Appendf(words, "%x ", numbers.Uint32N(1<<16))
-	}
-	return words[:size]
-}
-
 // file is an entry of a layer.
 type file struct {
 	name    string
 	mode    int64
-	content []byte
+	size    int64
+	content io.Reader
 }
 
-func archive(files []file) ([]byte, error) {
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
+func newFile(name string, mode int64, content []byte) file {
+	return file{name, mode, int64(len(content)), bytes.NewReader(content)}
+}
+
+const (
+	// tarBlock is what the size of a file in an archive is rounded up to.
+	tarBlock = 512
+	// tarEnd is the size of the zeros at the end of an archive.
+	tarEnd = 2 * tarBlock
+)
+
+// archive returns files as a tar archive, which is made while it is read.
+func archive(files []file) (io.Reader, error) {
+	var parts []io.Reader
 	for _, f := range files {
-		header := &tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content)), Typeflag: tar.TypeReg}
-		if err := w.WriteHeader(header); err != nil {
+		var header bytes.Buffer
+		err := tar.NewWriter(&header).WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: f.size, Typeflag: tar.TypeReg})
+		if err != nil {
 			return nil, err
 		}
-		if _, err := w.Write(f.content); err != nil {
-			return nil, err
-		}
+		parts = append(parts, &header, f.content, io.LimitReader(zeros{}, -f.size&(tarBlock-1)))
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
+	return io.MultiReader(append(parts, io.LimitReader(zeros{}, tarEnd))...), nil
 }
 
 // Compile compiles a program of this module, which is given as go build takes
