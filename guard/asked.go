@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
+	cerrdefs "github.com/containerd/errdefs"
 	digest "github.com/opencontainers/go-digest"
 )
 
@@ -18,12 +19,27 @@ type askedStore struct {
 	content.Store
 
 	mu sync.Mutex
-	// infos are the answers so far, protected by mu.
-	infos map[digest.Digest]content.Info
+	// infos are the answers so far, and missing the blobs that are not there; both
+	// are protected by mu.
+	infos   map[digest.Digest]content.Info
+	missing map[digest.Digest]struct{}
 }
 
-// Info returns the store's answer, the first one if there was one. Errors are
-// not kept.
+// newAskedStore returns a store that remembers what it is asked from now on.
+func newAskedStore(store content.Store) *askedStore {
+	return &askedStore{Store: store, infos: make(map[digest.Digest]content.Info), missing: make(map[digest.Digest]struct{})}
+}
+
+// lacks reports whether a blob was asked for and was not there.
+func (s *askedStore) lacks(dgst digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.missing[dgst]
+	return ok
+}
+
+// Info returns the store's answer, the first one if there was one. A blob that was
+// not there is asked for again: it may have been pulled.
 func (s *askedStore) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,8 +47,12 @@ func (s *askedStore) Info(ctx context.Context, dgst digest.Digest) (content.Info
 		return info, nil
 	}
 	info, err := s.Store.Info(ctx, dgst)
-	if err == nil {
+	switch {
+	case err == nil:
+		delete(s.missing, dgst)
 		s.infos[dgst] = info
+	case cerrdefs.IsNotFound(err):
+		s.missing[dgst] = struct{}{}
 	}
 	return info, err
 }

@@ -21,6 +21,8 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/bkguard/bkguard/internal/choice"
 )
 
 // drawnLayers is how many layers there are to make chains of.
@@ -99,7 +101,7 @@ func (s *drawnStore) own(t *rapid.T, chain drawnChain) []ocispecs.Descriptor {
 	for i, l := range chain {
 		descs[i] = s.blobs[l.number][l.have[0]]
 		descs[i].Annotations = maps.Clone(descs[i].Annotations)
-		descs[i].Annotations[createdAtAnnotation] = fmt.Sprintf("2026-01-02T03:04:%02dZ", rapid.IntRange(0, 59).Draw(t, "created"))
+		descs[i].Annotations[choice.CreatedAt] = fmt.Sprintf("2026-01-02T03:04:%02dZ", rapid.IntRange(0, 59).Draw(t, "created"))
 	}
 	return descs
 }

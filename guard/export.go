@@ -19,6 +19,10 @@ type export struct {
 	exporterType string
 	// atLeast is the mode that the build has asked for; empty means none.
 	atLeast config.Mode
+	// ofImage says that an image exporter asks, for its inline cache. The exporter of
+	// that cache has an export of its own, as upstream does not tell either of the
+	// other (solver/llbsolver/export.go).
+	ofImage bool
 	// conversions are of the layers that the export compresses, uploads of those
 	// that it sends; uploads is nil if that takes no memory worth a wait.
 	conversions *exportConversions
@@ -138,7 +142,7 @@ func (e *export) remember(store content.Store) content.Store {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.asked == nil || e.asked.Store != store {
-		e.asked = &askedStore{Store: store, infos: make(map[digest.Digest]content.Info)}
+		e.asked = newAskedStore(store)
 	}
 	return e.asked
 }

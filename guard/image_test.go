@@ -20,7 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
-	"github.com/bkguard/bkguard/internal/conversions"
 	"github.com/bkguard/bkguard/internal/memory"
 )
 
@@ -174,7 +173,7 @@ func TestImagesAreUpstreamsInOffAndObserve(t *testing.T) {
 	} {
 		inner := &sourceInstance{}
 		g := newTestGuard(t, config.Config{Mode: mode})
-		e := &imageExport{ExporterInstance: inner, guard: g, conversions: g.newConversions(nil)}
+		e := g.newImageExport(inner, false)
 		_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
 		require.NoError(t, err)
 		assert.Equal(t, same, inner.got == source, mode)
@@ -203,7 +202,7 @@ func TestSourceIsLeftAsItIs(t *testing.T) {
 	source.AddAttestation("a", exporter.Attestation{Ref: ref})
 	g := newTestGuard(t, config.Config{})
 	inner := &sourceInstance{}
-	e := &imageExport{ExporterInstance: inner, guard: g, conversions: g.newConversions(nil)}
+	e := g.newImageExport(inner, false)
 	_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
 	require.NoError(t, err)
 	assert.Same(t, ref, source.Refs["a"], "refs of the build are not replaced in place")
@@ -233,8 +232,9 @@ func TestInlineExportsAskInTheLineOfTheirImage(t *testing.T) {
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{"compression": "zstd", "compression-level": "3"})
 	asked := instance.Config().Compression()
-	assert.True(t, conversions.Waits(asked.Type))
-	assert.Equal(t, compression.Zstd, conversions.Unwrap(asked.Type))
+	requested, export := requestedFor(asked.Type)
+	assert.Equal(t, compression.Zstd, requested)
 	assert.Equal(t, 3, *asked.Level)
-	assert.Same(t, asked.Type, g.waiting(asked.Type, nil), "it does not wait twice")
+	assert.Same(t, instance.(*imageExport).conversions.line, export.conversions.line)
+	assert.Equal(t, "inline", export.typeName())
 }

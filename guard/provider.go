@@ -124,6 +124,12 @@ func (p *provider) request(ctx context.Context, asked content.Store, requested c
 	}
 }
 
+// isLazy reports whether the store of the worker is known not to have a blob.
+func (p *provider) isLazy(dgst digest.Digest) bool {
+	asked, ok := p.asked.(*askedStore)
+	return ok && asked.lacks(dgst)
+}
+
 // Unlazy pulls what the main remote has not pulled yet.
 func (p *provider) Unlazy(ctx context.Context) error {
 	if u, ok := p.main.(cache.Unlazier); ok {
