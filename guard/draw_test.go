@@ -203,11 +203,11 @@ func (s *drawnStore) compressionOf(dgst digest.Digest) compression.Type {
 	return nil
 }
 
-// record is the main remote of a record on a chain, with the variants that were
-// walked for an export, and these: own blobs only where there are no others.
-func (s *drawnStore) record(ctx context.Context, t *rapid.T, e *export, chain drawnChain) (*solver.Remote, variants) {
+// record is the main remote of a record on a chain with its variants, and these: own
+// blobs only where there are no others.
+func (s *drawnStore) record(ctx context.Context, t *rapid.T, chain drawnChain) (*solver.Remote, variants) {
 	main := &solver.Remote{Descriptors: s.own(t, chain), Provider: s}
-	v, err := e.walk(ctx, s, main.Descriptors)
+	v, err := walk(ctx, s, main.Descriptors)
 	require.NoError(t, err)
 	p := newProvider(main, s, v)
 	p.request(ctx, s, compression.Gzip, len(chain))
@@ -223,13 +223,12 @@ func (s *drawnStore) record(ctx context.Context, t *rapid.T, e *export, chain dr
 func (s *drawnStore) drawRecords(ctx context.Context, t *rapid.T) ([]*solver.Remote, []variants) {
 	chains := rapid.SliceOfN(rapid.Custom(drawChain), 1, 4).Draw(t, "chains")
 	s.link(t, chains...)
-	e := newExport("registry", "")
 	var (
 		records []*solver.Remote
 		found   []variants
 	)
 	for _, chain := range chains {
-		main, v := s.record(ctx, t, e, chain)
+		main, v := s.record(ctx, t, chain)
 		records, found = append(records, main), append(found, v)
 	}
 	return records, found

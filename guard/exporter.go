@@ -83,6 +83,8 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 		}
 		e := &cacheExporter{Exporter: inner, guard: g, export: g.newExport(exporterType, atLeast, attrs), prefer: prefer, compression: asked}
 		e.reset()
+		// An export that fails or is cancelled never comes to Finalize.
+		context.AfterFunc(ctx, func() { e.export.end(ctx) })
 		if _, ok := inner.(inlineCache); ok {
 			return &inlineExporter{e}, nil
 		}
@@ -104,7 +106,6 @@ func (e *cacheExporter) reset() {
 	e.pool = &choice.Pool{}
 	e.tally = tally{}
 	e.records = make(map[*solver.Remote]*record)
-	e.export.reset()
 }
 
 // askedCompression returns the compression that the attributes of an export ask for,
@@ -272,7 +273,7 @@ func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error)
 	defer func() {
 		e.reset()
 		e.reported = false
-		e.export.uploads.Release()
+		e.export.end(ctx)
 	}()
 	rule, writes := e.rule(ctx)
 	if !e.settle(ctx, rule, writes) {

@@ -326,7 +326,7 @@ func TestExportAsksOnceForEachBlob(t *testing.T) {
 			clear(store.asked)
 			x := finalize(t, c.ctx, e, target)
 			assert.Len(t, x.blobs(), layers+records-2)
-			assert.LessOrEqual(t, len(store.asked), layers)
+			assert.LessOrEqual(t, len(store.asked), len(x.blobs()))
 			for dgst, n := range store.asked {
 				assert.Equal(t, 1, n, dgst)
 				assert.Contains(t, x.blobs(), dgst, "only what is handed over is looked at again")
@@ -638,7 +638,8 @@ func TestNothingIsKeptOfAFailedExport(t *testing.T) {
 	require.ErrorIs(t, err, errFull)
 	assert.Empty(t, e.records)
 	assert.Equal(t, &choice.Pool{}, e.pool)
-	assert.Empty(t, e.export.blobs)
+	assert.Empty(t, e.export.answers)
+	assert.Empty(t, e.export.stores)
 }
 
 func TestModesOfAnExporter(t *testing.T) {

@@ -87,6 +87,7 @@ func (i *imageExport) Config() *exporter.Config {
 // Export hands the inner instance refs whose layers wait for memory when they are
 // compressed. In ModeOff and ModeObserve these are the refs of the build.
 func (i *imageExport) Export(ctx context.Context, source *exporter.Source, info exporter.ExportBuildInfo) (map[string]string, exporter.FinalizeFunc, exporter.DescriptorReference, error) {
+	defer i.inline.end(ctx)
 	if !i.conversions.exempt() {
 		source = i.waiting(source)
 	}

@@ -47,10 +47,15 @@ func imageInstance(tb testing.TB, w worker.Worker, attrs map[string]string) expo
 	return instance
 }
 
+// sourceOf is what a build of one ref has made, noBuild the build.
+func sourceOf(ref cache.ImmutableRef) *exporter.Source { return &exporter.Source{Ref: ref} }
+
+var noBuild exporter.ExportBuildInfo
+
 // exportImage exports an image of a ref and returns its layers.
 func (c *testCache) exportImage(tb testing.TB, instance exporter.ExporterInstance, ref cache.ImmutableRef) []digest.Digest {
 	tb.Helper()
-	_, _, desc, err := instance.Export(c.ctx, &exporter.Source{Ref: ref}, exporter.ExportBuildInfo{})
+	_, _, desc, err := instance.Export(c.ctx, sourceOf(ref), noBuild)
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, desc.Release()) }()
 	manifest, err := images.Manifest(c.ctx, c.store, desc.Descriptor(), nil)
@@ -174,7 +179,7 @@ func TestImagesAreUpstreamsInOffAndObserve(t *testing.T) {
 		inner := &sourceInstance{}
 		g := newTestGuard(t, config.Config{Mode: mode})
 		e := g.newImageExport(inner, false)
-		_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
+		_, _, _, err := e.Export(t.Context(), source, noBuild)
 		require.NoError(t, err)
 		assert.Equal(t, same, inner.got == source, mode)
 		assert.Equal(t, source.Ref.ID(), inner.got.Ref.ID(), mode)
@@ -184,7 +189,12 @@ func TestImagesAreUpstreamsInOffAndObserve(t *testing.T) {
 // sourceInstance keeps what it is given to export. Any other method panics.
 type sourceInstance struct {
 	exporter.ExporterInstance // nil
+	config                    compression.Config
 	got                       *exporter.Source
+}
+
+func (i *sourceInstance) Config() *exporter.Config {
+	return exporter.NewConfigWithCompression(i.config)
 }
 
 func (i *sourceInstance) Export(_ context.Context, source *exporter.Source, _ exporter.ExportBuildInfo) (map[string]string, exporter.FinalizeFunc, exporter.DescriptorReference, error) {
@@ -203,7 +213,7 @@ func TestSourceIsLeftAsItIs(t *testing.T) {
 	g := newTestGuard(t, config.Config{})
 	inner := &sourceInstance{}
 	e := g.newImageExport(inner, false)
-	_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
+	_, _, _, err := e.Export(t.Context(), source, noBuild)
 	require.NoError(t, err)
 	assert.Same(t, ref, source.Refs["a"], "refs of the build are not replaced in place")
 	assert.Equal(t, ref.ID(), inner.got.Refs["a"].ID())

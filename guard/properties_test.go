@@ -45,7 +45,7 @@ func TestVariantsAreWhatIsLinked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chain := drawChain(t)
 		store.link(t, chain)
-		main, v := store.record(ctx, t, nil, chain)
+		main, v := store.record(ctx, t, chain)
 		require.Len(t, v, len(chain))
 		for i, l := range chain {
 			want := store.reached(l)
@@ -67,7 +67,7 @@ func TestDamagedLinksMixNoLayers(t *testing.T) {
 			want[i] = digests(store.reached(l))
 		}
 		store.damage(t)
-		_, v := store.record(ctx, t, nil, chain)
+		_, v := store.record(ctx, t, chain)
 		for i := range chain {
 			require.Equal(t, want[i], digests(v[i]), "all blobs of the layer and no others")
 		}
@@ -79,7 +79,7 @@ func TestProductIsThatOfTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chain := drawChain(t)
 		store.link(t, chain)
-		main, v := store.record(ctx, t, nil, chain)
+		main, v := store.record(ctx, t, chain)
 		top := len(v) - 1
 		topmost := rapid.SampledFrom(v[top]).Draw(t, "topmost")
 
@@ -110,7 +110,7 @@ func TestSingleChainIsOneOfTheLayers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chain := drawChain(t)
 		store.link(t, chain)
-		_, v := store.record(ctx, t, nil, chain)
+		_, v := store.record(ctx, t, chain)
 		comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
 		got := single(ctx, store, v, comp)
 		require.Len(t, got, len(chain))

@@ -54,36 +54,48 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	if mode == config.ModeObserve {
 		return w.observed(ctx, export, ref, createIfNeeded, refCfg, all, s)
 	}
+	if remote := export.answered(w.Worker, ref); remote != nil {
+		return []*solver.Remote{remote}, nil
+	}
+	export.hold(w.Worker, ref)
 	main := refCfg
 	main.Compression.Type = w.guard.waiting(asked, export)
 	remotes, err := w.inner(ctx, ref, createIfNeeded, main, false, s)
-	if err != nil || refCfg.Compression.Force || (!all && export == nil) {
+	if err != nil || (export == nil && (refCfg.Compression.Force || !all)) {
 		return remotes, err
 	}
 	// A worker without a content store, as in moby, has no variants to find.
 	if len(remotes) == 0 || len(remotes[0].Descriptors) == 0 || w.ContentStore() == nil {
 		return remotes, nil
 	}
-
-	p := w.lookUp(ctx, export, remotes[0], requested)
-	if export == nil && p.layers == nil && p.walkErr == nil {
+	if export != nil {
+		return []*solver.Remote{w.answer(ctx, export, ref, remotes[0], mode, refCfg.Compression)}, nil
+	}
+	p := w.lookUp(ctx, nil, remotes[0], requested)
+	if p.layers == nil && p.walkErr == nil {
 		return remotes, nil
 	}
-	remote := &solver.Remote{Descriptors: remotes[0].Descriptors, Provider: p}
-	if export != nil {
-		p.refused = w.guard.limits.explodes(mode, p.estimate)
-		remotes = []*solver.Remote{remote}
-	} else {
-		remotes = append([]*solver.Remote{remote}, w.variants(ctx, mode, p)...)
-	}
+	remotes = append([]*solver.Remote{{Descriptors: remotes[0].Descriptors, Provider: p}}, w.variants(ctx, mode, p)...)
 	p.debug(ctx)
 	return remotes, nil
+}
+
+// answer returns the main remote of a ref for a decorated exporter, and keeps it.
+func (w *guardedWorker) answer(ctx context.Context, export *export, ref cache.ImmutableRef, main *solver.Remote, mode config.Mode, comp compression.Config) *solver.Remote {
+	main = export.share(main)
+	p := w.lookUp(ctx, export, main, comp.Type)
+	p.refused = !comp.Force && w.guard.limits.explodes(mode, p.estimate)
+	p.keepLazy(main, w.ContentStore())
+	p.debug(ctx)
+	remote := &solver.Remote{Descriptors: main.Descriptors, Provider: p}
+	export.keep(w.Worker, ref, remote)
+	return remote
 }
 
 // lookUp finds the variants of a main remote.
 func (w *guardedWorker) lookUp(ctx context.Context, export *export, main *solver.Remote, requested compression.Type) *provider {
 	store := export.remember(w.ContentStore())
-	layers, err := export.walk(ctx, store, main.Descriptors)
+	layers, err := walk(ctx, store, main.Descriptors)
 	// A client that goes away is no failure of the store.
 	if err != nil && ctx.Err() == nil {
 		w.guard.stats.walkErrors.Add(1)
