@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -53,18 +54,33 @@ func sourceOf(ref cache.ImmutableRef) *exporter.Source { return &exporter.Source
 var noBuild exporter.ExportBuildInfo
 
 // exportImage exports an image of a ref and returns its layers.
-func (c *testCache) exportImage(tb testing.TB, instance exporter.ExporterInstance, ref cache.ImmutableRef) []digest.Digest {
-	tb.Helper()
+func (c *testCache) exportImage(instance exporter.ExporterInstance, ref cache.ImmutableRef) ([]digest.Digest, error) {
 	_, _, desc, err := instance.Export(c.ctx, sourceOf(ref), noBuild)
-	require.NoError(tb, err)
-	defer func() { require.NoError(tb, desc.Release()) }()
-	manifest, err := images.Manifest(c.ctx, c.store, desc.Descriptor(), nil)
-	require.NoError(tb, err)
-	layers := make([]digest.Digest, len(manifest.Layers))
-	for i, layer := range manifest.Layers {
-		layers[i] = layer.Digest
+	if err != nil {
+		return nil, err
 	}
-	return layers
+	manifest, err := images.Manifest(c.ctx, c.store, desc.Descriptor(), nil)
+	return digests(manifest.Layers), errors.Join(err, desc.Release())
+}
+
+// exportInBackground exports an image of a ref. The function it returns waits for the
+// layers.
+func (c *testCache) exportInBackground(tb testing.TB, instance exporter.ExporterInstance, ref cache.ImmutableRef) (wait func() []digest.Digest) {
+	tb.Helper()
+	var (
+		layers []digest.Digest
+		err    error
+		done   = make(chan struct{})
+	)
+	go func() {
+		defer close(done)
+		layers, err = c.exportImage(instance, ref)
+	}()
+	return func() []digest.Digest {
+		<-done
+		require.NoError(tb, err)
+		return layers
+	}
 }
 
 // forcedZstd are the attributes of an image whose layers are all converted.
@@ -78,32 +94,34 @@ func fill(tb testing.TB, g *Guard) (free func()) {
 	return hold.Release
 }
 
-// eventuallyWaiting waits until so many conversions wait for memory.
-func eventuallyWaiting(tb testing.TB, g *Guard, layers int) {
+// imageLayers is the number of layers of the images of the tests.
+const imageLayers = 5
+
+// eventuallyWaiting waits until all layers of an image wait for memory.
+func eventuallyWaiting(tb testing.TB, g *Guard) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { return g.Status().Memory.ConversionsWaiting == layers }, waitFor, tick)
+	require.Eventually(tb, func() bool { return g.Status().Memory.ConversionsWaiting == imageLayers }, waitFor, tick)
 }
 
 func TestImageLayersWaitForMemory(t *testing.T) {
 	stock := newTestCache(t)
-	want := stock.exportImage(t, imageInstance(t, &exportingWorker{cache: stock}, forcedZstd), stock.chain(t, 5))
+	want := stock.exportInBackground(t, imageInstance(t, &exportingWorker{cache: stock}, forcedZstd), stock.chain(t, imageLayers))()
 
 	c := newTestCache(t)
-	ref := c.chain(t, 5)
+	ref := c.chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
 	free := fill(t, g)
-	exported := make(chan []digest.Digest)
-	go func() { exported <- c.exportImage(t, instance, ref) }()
-	eventuallyWaiting(t, g, 5)
+	exported := c.exportInBackground(t, instance, ref)
+	eventuallyWaiting(t, g)
 	free()
-	assert.Equal(t, want, <-exported, "the blobs are upstream's")
+	assert.Equal(t, want, exported(), "the blobs are upstream's")
 	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
 }
 
 func TestCacheLayersWaitForMemory(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 5)
+	ref := c.chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "registry", contentExporter(nil, compression.New(compression.Zstd).SetForce(true)), nil)
 	w := g.Worker(c.worker())
@@ -118,7 +136,7 @@ func TestCacheLayersWaitForMemory(t *testing.T) {
 		}
 		answered <- err
 	}()
-	eventuallyWaiting(t, g, 5)
+	eventuallyWaiting(t, g)
 	free()
 	require.NoError(t, <-answered)
 	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
@@ -128,41 +146,39 @@ func TestCacheLayersWaitForMemory(t *testing.T) {
 // the readers of the layers wait.
 func TestRewrittenLayersWaitForMemory(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 5)
+	ref := c.chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{
 		string(exptypes.OptKeyRewriteTimestamp): "true",
 		"source-date-epoch":                     "1",
 	})
 	free := fill(t, g)
-	exported := make(chan []digest.Digest)
-	go func() { exported <- c.exportImage(t, instance, ref) }()
-	eventuallyWaiting(t, g, 5)
+	exported := c.exportInBackground(t, instance, ref)
+	eventuallyWaiting(t, g)
 	free()
-	rewritten := <-exported
+	rewritten := exported()
 	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
 
 	stock := newTestCache(t)
-	assert.Equal(t, stock.exportImage(t, imageInstance(t, &exportingWorker{cache: stock}, map[string]string{
+	assert.Equal(t, stock.exportInBackground(t, imageInstance(t, &exportingWorker{cache: stock}, map[string]string{
 		string(exptypes.OptKeyRewriteTimestamp): "true",
 		"source-date-epoch":                     "1",
-	}), stock.chain(t, 5)), rewritten)
+	}), stock.chain(t, imageLayers))(), rewritten)
 }
 
 // TestSwitchLetsImageLayersThrough turns the guard off while layers wait.
 func TestSwitchLetsImageLayersThrough(t *testing.T) {
 	for _, mode := range []config.Mode{config.ModeOff, config.ModeObserve} {
 		c := newTestCache(t)
-		ref := c.chain(t, 5)
+		ref := c.chain(t, imageLayers)
 		path := filepath.Join(t.TempDir(), "mode")
 		g := newTestGuard(t, config.Config{SwitchFile: path})
 		instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
 		free := fill(t, g)
-		exported := make(chan []digest.Digest)
-		go func() { exported <- c.exportImage(t, instance, ref) }()
-		eventuallyWaiting(t, g, 5)
+		exported := c.exportInBackground(t, instance, ref)
+		eventuallyWaiting(t, g)
 		write(t, path, string(mode))
-		assert.Len(t, <-exported, 5)
+		assert.Len(t, exported(), imageLayers)
 		free()
 		require.NoError(t, g.Close())
 	}

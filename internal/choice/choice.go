@@ -127,9 +127,9 @@ func (c *Choice) choose(ctx context.Context, l *Layer, position int) (ocispecs.D
 		if !c.there(ctx, b) {
 			continue
 		}
-		switch {
-		case b.Digest == l.Own.Digest:
-		case b.Digest == best:
+		switch b.Digest {
+		case l.Own.Digest:
+		case best:
 			c.Replaced[c.rule.Reason]++
 		default:
 			c.Replaced[Gone]++
