@@ -79,8 +79,7 @@ func BenchmarkWalk(b *testing.B) {
 		remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), false)
 		require.NoError(b, err)
 		chain := remotes[0].Descriptors
-		var e *export
-		blobs, err := e.walk(c.ctx, c.store, chain)
+		blobs, err := walk(c.ctx, c.store, chain)
 		require.NoError(b, err)
 		if blobs == nil {
 			blobs = variants{chain}
@@ -98,7 +97,7 @@ func BenchmarkWalk(b *testing.B) {
 		b.Run(name+"/walk", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := e.walk(c.ctx, c.store, chain)
+				_, err := walk(c.ctx, c.store, chain)
 				require.NoError(b, err)
 			}
 		})

@@ -26,19 +26,18 @@ func (g *Guard) newConversions(e *export) *exportConversions {
 }
 
 // exempt reports whether the export goes upstream's way.
-func (c *exportConversions) exempt() bool {
-	mode := c.guard.conversionMode(c.export)
-	return mode == config.ModeOff || mode == config.ModeObserve
-}
+func (c *exportConversions) exempt() bool { return c.guard.upstreams(c.export) }
 
-// conversionMode is the mode for the conversions of an export. Image exports have
-// that of [guard], as no table names them.
-func (g *Guard) conversionMode(e *export) config.Mode {
+// upstreams reports whether an export is left to upstream. Image exports, which are
+// nil, have the mode of [guard], as no table names them.
+func (g *Guard) upstreams(e *export) bool {
+	var mode config.Mode
 	if e == nil {
-		mode, _ := g.Mode("")
-		return mode
+		mode, _ = g.Mode("")
+	} else {
+		mode = g.mode(e)
 	}
-	return g.mode(e)
+	return mode == config.ModeOff || mode == config.ModeObserve
 }
 
 // waiting returns a compression whose compressors wait for memory.
@@ -49,11 +48,8 @@ func (c *exportConversions) waiting(t compression.Type) compression.Type {
 // waiting returns the compression that a worker is asked with: one that waits for
 // memory, in the line of the export if it is known.
 func (g *Guard) waiting(asked compression.Type, e *export) compression.Type {
-	switch {
-	case e != nil:
+	if e != nil {
 		return e.conversions.waiting(asked)
-	case conversions.Waits(asked):
-		return asked // a decorated image export asks
 	}
 	return g.newConversions(nil).waiting(asked)
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/pkg/labels"
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/containerd/stargz-snapshotter/estargz"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
@@ -21,20 +20,20 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/bkguard/bkguard/internal/choice"
 )
 
 // drawnLayers is how many layers there are to make chains of.
 const drawnLayers = 6
 
 // drawnStore is a real content store with a blob of every layer in every
-// compression. Labels are not those of the store but drawn, and blobs may be
-// gone.
+// compression. Labels are not those of the store but drawn.
 type drawnStore struct {
 	content.Store
 	// blobs has the descriptor of each layer in each compression.
 	blobs  [drawnLayers]map[compression.Type]ocispecs.Descriptor
 	labels map[digest.Digest]map[string]string
-	gone   map[digest.Digest]bool
 }
 
 func newDrawnStore(tb testing.TB) (*drawnStore, context.Context) {
@@ -63,9 +62,6 @@ func newDrawnStore(tb testing.TB) (*drawnStore, context.Context) {
 }
 
 func (s *drawnStore) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
-	if s.gone[dgst] {
-		return content.Info{}, cerrdefs.ErrNotFound
-	}
 	info, err := s.Store.Info(ctx, dgst)
 	info.Labels = maps.Clone(s.labels[dgst])
 	return info, err
@@ -99,7 +95,7 @@ func (s *drawnStore) own(t *rapid.T, chain drawnChain) []ocispecs.Descriptor {
 	for i, l := range chain {
 		descs[i] = s.blobs[l.number][l.have[0]]
 		descs[i].Annotations = maps.Clone(descs[i].Annotations)
-		descs[i].Annotations[createdAtAnnotation] = fmt.Sprintf("2026-01-02T03:04:%02dZ", rapid.IntRange(0, 59).Draw(t, "created"))
+		descs[i].Annotations[choice.CreatedAt] = fmt.Sprintf("2026-01-02T03:04:%02dZ", rapid.IntRange(0, 59).Draw(t, "created"))
 	}
 	return descs
 }
@@ -109,7 +105,6 @@ func (s *drawnStore) own(t *rapid.T, chain drawnChain) []ocispecs.Descriptor {
 // a layer that is in the chains twice are tied together by either.
 func (s *drawnStore) link(t *rapid.T, chains ...drawnChain) {
 	s.labels = make(map[digest.Digest]map[string]string)
-	s.gone = make(map[digest.Digest]bool)
 	for _, l := range slices.Concat(chains...) {
 		for i, comp := range l.have {
 			desc := s.blobs[l.number][comp]
@@ -175,37 +170,11 @@ func (s *drawnStore) reached(l drawnLayer) []ocispecs.Descriptor {
 	return append([]ocispecs.Descriptor{own}, others...)
 }
 
-// prune draws the blobs that are gone from now on.
-func (s *drawnStore) prune(t *rapid.T) {
-	for _, blobs := range s.blobs {
-		for _, comp := range allCompressions {
-			s.gone[blobs[comp].Digest] = rapid.IntRange(0, 4).Draw(t, "is there") == 0
-		}
-	}
-}
-
-// there are those of some blobs that are not gone.
-func (s *drawnStore) there(blobs []ocispecs.Descriptor) []ocispecs.Descriptor {
-	return slices.DeleteFunc(slices.Clone(blobs), func(desc ocispecs.Descriptor) bool { return s.gone[desc.Digest] })
-}
-
-// compressionOf is the compression that a blob was made in.
-func (s *drawnStore) compressionOf(dgst digest.Digest) compression.Type {
-	for _, blobs := range s.blobs {
-		for comp, desc := range blobs {
-			if desc.Digest == dgst {
-				return comp
-			}
-		}
-	}
-	return nil
-}
-
-// record is the main remote of a record on a chain, with the variants that were
-// walked for an export, and these: own blobs only where there are no others.
-func (s *drawnStore) record(ctx context.Context, t *rapid.T, e *export, chain drawnChain) (*solver.Remote, variants) {
+// record is the main remote of a record on a chain with its variants, and these: own
+// blobs only where there are no others.
+func (s *drawnStore) record(ctx context.Context, t *rapid.T, chain drawnChain) (*solver.Remote, variants) {
 	main := &solver.Remote{Descriptors: s.own(t, chain), Provider: s}
-	v, err := e.walk(ctx, s, main.Descriptors)
+	v, err := walk(ctx, s, main.Descriptors)
 	require.NoError(t, err)
 	p := newProvider(main, s, v)
 	p.request(ctx, s, compression.Gzip, len(chain))
@@ -221,13 +190,12 @@ func (s *drawnStore) record(ctx context.Context, t *rapid.T, e *export, chain dr
 func (s *drawnStore) drawRecords(ctx context.Context, t *rapid.T) ([]*solver.Remote, []variants) {
 	chains := rapid.SliceOfN(rapid.Custom(drawChain), 1, 4).Draw(t, "chains")
 	s.link(t, chains...)
-	e := newExport("registry", "")
 	var (
 		records []*solver.Remote
 		found   []variants
 	)
 	for _, chain := range chains {
-		main, v := s.record(ctx, t, e, chain)
+		main, v := s.record(ctx, t, chain)
 		records, found = append(records, main), append(found, v)
 	}
 	return records, found

@@ -5,11 +5,15 @@ import (
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/compression"
-	digest "github.com/opencontainers/go-digest"
+	"github.com/moby/buildkit/worker"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/choice"
 	"github.com/bkguard/bkguard/internal/uploads"
 )
 
@@ -19,17 +23,25 @@ type export struct {
 	exporterType string
 	// atLeast is the mode that the build has asked for; empty means none.
 	atLeast config.Mode
+	// ofImage says that an image exporter asks, for its inline cache. The exporter of
+	// that cache has an export of its own, as upstream does not tell either of the
+	// other (solver/llbsolver/export.go).
+	ofImage bool
 	// conversions are of the layers that the export compresses, uploads of those
 	// that it sends; uploads is nil if that takes no memory worth a wait.
 	conversions *exportConversions
 	uploads     *uploads.Layers
 
 	mu sync.Mutex
-	// blobs holds what walkBlob says of a layer by its own blob, protected by
-	// mu. Hundreds of records share layers: each is walked once.
-	blobs map[digest.Digest][]ocispecs.Descriptor
-	// asked is the content store of the last walk, protected by mu.
-	asked *askedStore
+	// stores has what was asked of each content store, protected by mu.
+	stores map[content.Store]*infoCache
+	// refs are held until the export has ended, so that nothing which it writes is
+	// pruned meanwhile; answers are what a worker has answered for them. Upstream asks
+	// twice for each record (solver/exporter.go). Both are protected by mu.
+	refs    map[refKey]cache.ImmutableRef
+	answers map[refKey]*solver.Remote
+	// chains has the chains of the answers, protected by mu.
+	chains choice.Chains
 	// observed is what ModeEnforce would have done, protected by mu.
 	observed tally
 	// skipped is who had set ModeBlock when a record was skipped, empty if none
@@ -43,8 +55,13 @@ func newExport(exporterType string, atLeast config.Mode) *export {
 	return &export{
 		exporterType: exporterType,
 		atLeast:      atLeast,
-		blobs:        make(map[digest.Digest][]ocispecs.Descriptor),
 	}
+}
+
+// refKey is a ref of a worker.
+type refKey struct {
+	worker worker.Worker
+	id     string
 }
 
 // newExport returns what the decorators of one export share, whose layers wait for
@@ -100,12 +117,69 @@ func (e *export) takeSkipped() ModeSource {
 	return by
 }
 
-// reset forgets what was remembered.
-func (e *export) reset() {
+// end releases all refs and forgets what was remembered.
+func (e *export) end(ctx context.Context) {
+	e.mu.Lock()
+	refs := e.refs
+	e.refs, e.answers, e.stores, e.chains = nil, nil, nil, choice.Chains{}
+	e.mu.Unlock()
+	for _, ref := range refs {
+		if err := ref.Release(context.WithoutCancel(ctx)); err != nil {
+			bklog.G(ctx).WithError(err).WithField("ref", ref.ID()).Warn("release a ref of a cache export")
+		}
+	}
+	e.uploads.Release()
+}
+
+// hold keeps a ref until the export has ended. A nil export holds nothing.
+func (e *export) hold(w worker.Worker, ref cache.ImmutableRef) {
+	if e == nil || ref == nil {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	clear(e.blobs)
-	e.asked = nil
+	key := refKey{w, ref.ID()}
+	if _, ok := e.refs[key]; ok {
+		return
+	}
+	if e.refs == nil {
+		e.refs = make(map[refKey]cache.ImmutableRef)
+	}
+	e.refs[key] = ref.Clone()
+}
+
+// answered returns what a worker has answered for a ref, nil if it has not.
+func (e *export) answered(w worker.Worker, ref cache.ImmutableRef) *solver.Remote {
+	if e == nil || ref == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.answers[refKey{w, ref.ID()}]
+}
+
+// keep keeps the answer of a worker for a ref.
+func (e *export) keep(w worker.Worker, ref cache.ImmutableRef, remote *solver.Remote) {
+	if ref == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.answers == nil {
+		e.answers = make(map[refKey]*solver.Remote)
+	}
+	e.answers[refKey{w, ref.ID()}] = remote
+}
+
+// share returns a remote whose chain shares its memory with that of other records. A
+// nil export shares nothing.
+func (e *export) share(remote *solver.Remote) *solver.Remote {
+	if e == nil {
+		return remote
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return &solver.Remote{Descriptors: e.chains.Keep(remote.Descriptors), Provider: remote.Provider}
 }
 
 // exportCompression is a compression that knows the export it is requested for.
@@ -137,30 +211,21 @@ func (e *export) remember(store content.Store) content.Store {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.asked == nil || e.asked.Store != store {
-		e.asked = &askedStore{Store: store, infos: make(map[digest.Digest]content.Info)}
+	if e.stores == nil {
+		e.stores = make(map[content.Store]*infoCache)
 	}
-	return e.asked
+	if e.stores[store] == nil {
+		e.stores[store] = newInfoCache(store)
+	}
+	return e.stores[store]
 }
 
-// walk finds the variants of a chain and remembers each layer for the rest of
-// the export. A nil export remembers nothing.
-func (e *export) walk(ctx context.Context, store content.InfoProvider, chain []ocispecs.Descriptor) (variants, error) {
-	if e == nil {
-		return walkChain(chain, func(own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
-			return walkBlob(ctx, store, own)
-		})
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// walk finds the variants of a chain in a store.
+func walk(ctx context.Context, store content.InfoProvider, chain []ocispecs.Descriptor) (variants, error) {
 	return walkChain(chain, func(own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
-		if blobs, ok := e.blobs[own.Digest]; ok {
-			return blobs, nil
+		if c, ok := store.(*infoCache); ok {
+			return c.walk(ctx, own)
 		}
-		blobs, err := walkBlob(ctx, store, own)
-		if err == nil {
-			e.blobs[own.Digest] = blobs
-		}
-		return blobs, err
+		return walkBlob(ctx, store, own)
 	})
 }

@@ -9,9 +9,11 @@ import (
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/choice"
 )
 
 // PreferAttribute is the attribute of a cache export that says which blob of a
@@ -28,16 +30,18 @@ type cacheExporter struct {
 	guard  *Guard
 	export *export
 	prefer config.Prefer
+	// compression is what the export asks for with its attributes, nil if it asks
+	// for none.
+	compression *compression.Config
 
 	mu sync.Mutex
 	// pool, tally and the time of the first are of the records added so far,
 	// protected by mu.
-	pool    pool
+	pool    *choice.Pool
 	tally   tally
 	started time.Time
-	// remotes maps the main remote of a record to the one that the inner
-	// exporter holds, protected by mu.
-	remotes map[*solver.Remote]*solver.Remote
+	// records has each record by its main remote, protected by mu.
+	records map[*solver.Remote]*record
 	// reported tells that the export has had its log line, protected by mu.
 	reported bool
 }
@@ -64,6 +68,10 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 		if err != nil {
 			return nil, err
 		}
+		asked, err := askedCompression(attrs)
+		if err != nil {
+			return nil, err
+		}
 		inner, err := resolve(ctx, s, attrs)
 		// Without an exporter upstream skips the export (control/control.go).
 		if err != nil || inner == nil {
@@ -73,8 +81,10 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 		case *cacheExporter, *inlineExporter:
 			return inner, nil // decorated already
 		}
-		e := &cacheExporter{Exporter: inner, guard: g, export: g.newExport(exporterType, atLeast, attrs), prefer: prefer}
+		e := &cacheExporter{Exporter: inner, guard: g, export: g.newExport(exporterType, atLeast, attrs), prefer: prefer, compression: asked}
 		e.reset()
+		// An export that fails or is cancelled never comes to Finalize.
+		context.AfterFunc(ctx, func() { e.export.end(ctx) })
 		if _, ok := inner.(inlineCache); ok {
 			return &inlineExporter{e}, nil
 		}
@@ -93,16 +103,36 @@ func (g *Guard) prefer(exporterType string, attrs map[string]string) (config.Pre
 // reset forgets the export; mu is held, or the exporter new.
 func (e *cacheExporter) reset() {
 	e.started = time.Time{}
-	e.pool = make(pool)
+	e.pool = &choice.Pool{}
 	e.tally = tally{}
-	e.remotes = make(map[*solver.Remote]*solver.Remote)
-	e.export.reset()
+	e.records = make(map[*solver.Remote]*record)
 }
 
-// Config returns the inner exporter's, with a compression that lets a decorated
-// worker know for whom it is.
+// askedCompression returns the compression that the attributes of an export ask for,
+// nil if they ask for none. Upstream has the same attributes for all exporters
+// (util/compression/attrs.go), and those for gha and azblob do not look at them
+// (issues 3071 and 7121).
+func askedCompression(attrs map[string]string) (*compression.Config, error) {
+	if _, ok := attrs[compressionAttribute]; !ok {
+		return nil, nil
+	}
+	c, err := compression.ParseAttributes(attrs)
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// compressionAttribute asks for a compression (util/compression/attrs.go).
+const compressionAttribute = "compression"
+
+// Config returns the inner exporter's, with the compression that the export asks
+// for. That lets a decorated worker know for whom it is.
 func (e *cacheExporter) Config() remotecache.Config {
 	c := e.Exporter.Config()
+	if e.compression != nil && !e.guard.upstreams(e.export) {
+		c.Compression = *e.compression
+	}
 	requested, _ := requestedFor(c.Compression.Type)
 	c.Compression.Type = exportCompression{Type: requested, export: e.export}
 	return c
@@ -171,33 +201,24 @@ func (e *cacheExporter) hold(results []solver.CacheExportResult) *solver.Remote 
 	if main == nil || main.Provider == nil {
 		return main
 	}
-	if remote, ok := e.remotes[main]; ok {
-		return remote
+	if r, ok := e.records[main]; ok {
+		return r.remote
 	}
-	e.pool.add(main)
+	r := &record{main: main, remote: &solver.Remote{Descriptors: main.Descriptors, Provider: main.Provider}}
+	e.records[main] = r
 	if p, ok := main.Provider.(*provider); ok {
 		e.tally.add(p)
 		e.guard.stats.estimated(context.Background(), e.export.exporterType, p.estimate)
+		r.layers = layersOf(e.pool, main)
 	} else {
-		// The worker is not decorated: its other remotes are the variants.
-		for _, r := range results {
-			other := r.Result
-			if other == nil || other == main || other.Provider == nil || len(other.Descriptors) != len(main.Descriptors) {
-				continue
-			}
-			for i, desc := range other.Descriptors {
-				e.pool.put(layerKey(main.Descriptors[i]), blob{Descriptor: desc, provider: other.Provider})
-			}
-		}
+		r.layers = layersAmong(e.pool, main, results)
 	}
-	remote := &solver.Remote{Descriptors: main.Descriptors, Provider: main.Provider}
-	e.remotes[main] = remote
-	return remote
+	return r.remote
 }
 
 // settle chooses the blobs and gives every remote its chain; what is written is
 // said in words. It reports whether there is anything to export; mu is held.
-func (e *cacheExporter) settle(ctx context.Context, r rank, writes string) bool {
+func (e *cacheExporter) settle(ctx context.Context, rule choice.Rule, writes string) bool {
 	mode, by := e.guard.mode(e.export), e.export.takeSkipped()
 	added, observed := e.tally, e.observed()
 	e.tally = tally{} // an inline exporter may keep its records for another image
@@ -211,13 +232,15 @@ func (e *cacheExporter) settle(ctx context.Context, r rank, writes string) bool 
 		e.reportBlocked(ctx, by)
 		return false
 	}
-	chosen := e.pool.choose(ctx, r)
-	chosen.uploads = e.export.uploads
-	for main, remote := range e.remotes {
-		chosen.settle(remote, main)
+	chosen := e.pool.Choose(rule)
+	w := newWritten(chosen, e.export.uploads)
+	for _, r := range e.records {
+		w.settle(ctx, r)
 	}
-	e.guard.stats.replaced.Add(chosen.replaced)
-	e.guard.stats.lost.Add(chosen.lost)
+	e.guard.stats.chosen(chosen)
+	if added.err == nil {
+		added.err = chosen.Err
+	}
 	switch {
 	case added.records > 0:
 		e.decide(mode, OutcomeDegraded, added)
@@ -250,20 +273,24 @@ func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error)
 	defer func() {
 		e.reset()
 		e.reported = false
-		e.export.uploads.Release()
+		e.export.end(ctx)
 	}()
-	requested, _ := requestedFor(e.Exporter.Config().Compression.Type)
-	r, writes := byCompression(ctx, requested), requested.String()
-	switch e.prefer {
-	case config.PreferSmallest:
-		r, writes = bySize, "the smallest blob of each layer"
-	case config.PreferMain:
-		r, writes = byOwn, "the worker's own blobs"
-	}
-	if !e.settle(ctx, r, writes) {
+	rule, writes := e.rule(ctx)
+	if !e.settle(ctx, rule, writes) {
 		return nil, nil
 	}
 	return e.Exporter.Finalize(ctx)
+}
+
+// rule returns which blobs the export writes, also in words.
+func (e *cacheExporter) rule(ctx context.Context) (rule choice.Rule, writes string) {
+	switch {
+	case e.prefer == config.PreferSmallest:
+		return choice.Smallest(), "the smallest blob of each layer"
+	case e.prefer == config.PreferRequested && e.compression != nil:
+		return choice.In(hasCompression(ctx, e.compression.Type)), e.compression.Type.String()
+	}
+	return choice.Own(), "the blobs of the images"
 }
 
 // Finalize finalizes the inner exporter, which has nothing left to do.
@@ -276,7 +303,7 @@ func (e *inlineExporter) Finalize(ctx context.Context) (map[string]string, error
 func (e *inlineExporter) ExportForLayers(ctx context.Context, layers []digest.Digest) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.settle(ctx, byImage(layers), "the image's own blobs") {
+	if !e.settle(ctx, choice.Image(layers), "the image's own blobs") {
 		return nil, nil
 	}
 	data, err := e.Exporter.(inlineCache).ExportForLayers(ctx, layers)

@@ -122,8 +122,7 @@ func (f *guardedFrontend) estimate(ctx context.Context, image baseimage.Image) (
 	if err != nil {
 		return Estimate{}, err
 	}
-	var e *export // none is going on
-	layers, err := e.walk(ctx, f.store, manifest.Layers)
+	layers, err := walk(ctx, f.store, manifest.Layers)
 	return NewEstimate(layers.counts()), err
 }
 

@@ -45,12 +45,7 @@ func (e *imageExporter) Resolve(ctx context.Context, id int, attrs map[string]st
 	if t := inner.Config().Compression().Type; t != nil && t.String() == "nydus" {
 		return inner, nil
 	}
-	return &imageExport{
-		ExporterInstance: inner,
-		guard:            e.guard,
-		conversions:      e.guard.newConversions(nil),
-		rewrites:         rewritesTimestamps(attrs),
-	}, nil
+	return e.guard.newImageExport(inner, rewritesTimestamps(attrs)), nil
 }
 
 // rewritesTimestamps reports whether attributes of an image export ask for layers
@@ -64,24 +59,35 @@ func rewritesTimestamps(attrs map[string]string) bool {
 // imageExport is an image export of one build.
 type imageExport struct {
 	exporter.ExporterInstance
-	guard       *Guard
 	conversions *exportConversions
-	rewrites    bool
+	// inline is for the inline cache of the image.
+	inline   *export
+	rewrites bool
 }
 
-// Config returns the inner instance's, with a compression that waits for memory:
-// an inline cache export asks a worker with it (solver/llbsolver/export.go).
+// newImageExport decorates an instance; rewrites says that it writes layers anew.
+func (g *Guard) newImageExport(inner exporter.ExporterInstance, rewrites bool) *imageExport {
+	i := &imageExport{ExporterInstance: inner, conversions: g.newConversions(nil), rewrites: rewrites}
+	i.inline = newExport("inline", "")
+	i.inline.ofImage = true
+	i.inline.conversions = i.conversions
+	return i
+}
+
+// Config returns the inner instance's, with a compression that lets a decorated
+// worker know for whom it is: an inline cache export asks a worker with it
+// (solver/llbsolver/export.go).
 func (i *imageExport) Config() *exporter.Config {
 	c := i.ExporterInstance.Config().Compression()
-	if c.Type != nil {
-		c.Type = i.conversions.waiting(c.Type)
-	}
+	requested, _ := requestedFor(c.Type)
+	c.Type = exportCompression{Type: requested, export: i.inline}
 	return exporter.NewConfigWithCompression(c)
 }
 
 // Export hands the inner instance refs whose layers wait for memory when they are
 // compressed. In ModeOff and ModeObserve these are the refs of the build.
 func (i *imageExport) Export(ctx context.Context, source *exporter.Source, info exporter.ExportBuildInfo) (map[string]string, exporter.FinalizeFunc, exporter.DescriptorReference, error) {
+	defer i.inline.end(ctx)
 	if !i.conversions.exempt() {
 		source = i.waiting(source)
 	}

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -20,7 +21,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
-	"github.com/bkguard/bkguard/internal/conversions"
 	"github.com/bkguard/bkguard/internal/memory"
 )
 
@@ -48,19 +48,39 @@ func imageInstance(tb testing.TB, w worker.Worker, attrs map[string]string) expo
 	return instance
 }
 
+// sourceOf is what a build of one ref has made, noBuild the build.
+func sourceOf(ref cache.ImmutableRef) *exporter.Source { return &exporter.Source{Ref: ref} }
+
+var noBuild exporter.ExportBuildInfo
+
 // exportImage exports an image of a ref and returns its layers.
-func (c *testCache) exportImage(tb testing.TB, instance exporter.ExporterInstance, ref cache.ImmutableRef) []digest.Digest {
-	tb.Helper()
-	_, _, desc, err := instance.Export(c.ctx, &exporter.Source{Ref: ref}, exporter.ExportBuildInfo{})
-	require.NoError(tb, err)
-	defer func() { require.NoError(tb, desc.Release()) }()
-	manifest, err := images.Manifest(c.ctx, c.store, desc.Descriptor(), nil)
-	require.NoError(tb, err)
-	layers := make([]digest.Digest, len(manifest.Layers))
-	for i, layer := range manifest.Layers {
-		layers[i] = layer.Digest
+func (c *testCache) exportImage(instance exporter.ExporterInstance, ref cache.ImmutableRef) ([]digest.Digest, error) {
+	_, _, desc, err := instance.Export(c.ctx, sourceOf(ref), noBuild)
+	if err != nil {
+		return nil, err
 	}
-	return layers
+	manifest, err := images.Manifest(c.ctx, c.store, desc.Descriptor(), nil)
+	return digests(manifest.Layers), errors.Join(err, desc.Release())
+}
+
+// exportInBackground exports an image of a ref. The function it returns waits for the
+// layers.
+func (c *testCache) exportInBackground(tb testing.TB, instance exporter.ExporterInstance, ref cache.ImmutableRef) (wait func() []digest.Digest) {
+	tb.Helper()
+	var (
+		layers []digest.Digest
+		err    error
+		done   = make(chan struct{})
+	)
+	go func() {
+		defer close(done)
+		layers, err = c.exportImage(instance, ref)
+	}()
+	return func() []digest.Digest {
+		<-done
+		require.NoError(tb, err)
+		return layers
+	}
 }
 
 // forcedZstd are the attributes of an image whose layers are all converted.
@@ -74,32 +94,34 @@ func fill(tb testing.TB, g *Guard) (free func()) {
 	return hold.Release
 }
 
-// eventuallyWaiting waits until so many conversions wait for memory.
-func eventuallyWaiting(tb testing.TB, g *Guard, layers int) {
+// imageLayers is the number of layers of the images of the tests.
+const imageLayers = 5
+
+// eventuallyWaiting waits until all layers of an image wait for memory.
+func eventuallyWaiting(tb testing.TB, g *Guard) {
 	tb.Helper()
-	require.Eventually(tb, func() bool { return g.Status().Memory.ConversionsWaiting == layers }, waitFor, tick)
+	require.Eventually(tb, func() bool { return g.Status().Memory.ConversionsWaiting == imageLayers }, waitFor, tick)
 }
 
 func TestImageLayersWaitForMemory(t *testing.T) {
 	stock := newTestCache(t)
-	want := stock.exportImage(t, imageInstance(t, &exportingWorker{cache: stock}, forcedZstd), stock.chain(t, 5))
+	want := stock.exportInBackground(t, imageInstance(t, &exportingWorker{cache: stock}, forcedZstd), stock.chain(t, imageLayers))()
 
 	c := newTestCache(t)
-	ref := c.chain(t, 5)
+	ref := c.chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
 	free := fill(t, g)
-	exported := make(chan []digest.Digest)
-	go func() { exported <- c.exportImage(t, instance, ref) }()
-	eventuallyWaiting(t, g, 5)
+	exported := c.exportInBackground(t, instance, ref)
+	eventuallyWaiting(t, g)
 	free()
-	assert.Equal(t, want, <-exported, "the blobs are upstream's")
+	assert.Equal(t, want, exported(), "the blobs are upstream's")
 	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
 }
 
 func TestCacheLayersWaitForMemory(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 5)
+	ref := c.chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "registry", contentExporter(nil, compression.New(compression.Zstd).SetForce(true)), nil)
 	w := g.Worker(c.worker())
@@ -114,7 +136,7 @@ func TestCacheLayersWaitForMemory(t *testing.T) {
 		}
 		answered <- err
 	}()
-	eventuallyWaiting(t, g, 5)
+	eventuallyWaiting(t, g)
 	free()
 	require.NoError(t, <-answered)
 	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
@@ -124,41 +146,39 @@ func TestCacheLayersWaitForMemory(t *testing.T) {
 // the readers of the layers wait.
 func TestRewrittenLayersWaitForMemory(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 5)
+	ref := c.chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{
 		string(exptypes.OptKeyRewriteTimestamp): "true",
 		"source-date-epoch":                     "1",
 	})
 	free := fill(t, g)
-	exported := make(chan []digest.Digest)
-	go func() { exported <- c.exportImage(t, instance, ref) }()
-	eventuallyWaiting(t, g, 5)
+	exported := c.exportInBackground(t, instance, ref)
+	eventuallyWaiting(t, g)
 	free()
-	rewritten := <-exported
+	rewritten := exported()
 	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
 
 	stock := newTestCache(t)
-	assert.Equal(t, stock.exportImage(t, imageInstance(t, &exportingWorker{cache: stock}, map[string]string{
+	assert.Equal(t, stock.exportInBackground(t, imageInstance(t, &exportingWorker{cache: stock}, map[string]string{
 		string(exptypes.OptKeyRewriteTimestamp): "true",
 		"source-date-epoch":                     "1",
-	}), stock.chain(t, 5)), rewritten)
+	}), stock.chain(t, imageLayers))(), rewritten)
 }
 
 // TestSwitchLetsImageLayersThrough turns the guard off while layers wait.
 func TestSwitchLetsImageLayersThrough(t *testing.T) {
 	for _, mode := range []config.Mode{config.ModeOff, config.ModeObserve} {
 		c := newTestCache(t)
-		ref := c.chain(t, 5)
+		ref := c.chain(t, imageLayers)
 		path := filepath.Join(t.TempDir(), "mode")
 		g := newTestGuard(t, config.Config{SwitchFile: path})
 		instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
 		free := fill(t, g)
-		exported := make(chan []digest.Digest)
-		go func() { exported <- c.exportImage(t, instance, ref) }()
-		eventuallyWaiting(t, g, 5)
+		exported := c.exportInBackground(t, instance, ref)
+		eventuallyWaiting(t, g)
 		write(t, path, string(mode))
-		assert.Len(t, <-exported, 5)
+		assert.Len(t, exported(), imageLayers)
 		free()
 		require.NoError(t, g.Close())
 	}
@@ -174,8 +194,8 @@ func TestImagesAreUpstreamsInOffAndObserve(t *testing.T) {
 	} {
 		inner := &sourceInstance{}
 		g := newTestGuard(t, config.Config{Mode: mode})
-		e := &imageExport{ExporterInstance: inner, guard: g, conversions: g.newConversions(nil)}
-		_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
+		e := g.newImageExport(inner, false)
+		_, _, _, err := e.Export(t.Context(), source, noBuild)
 		require.NoError(t, err)
 		assert.Equal(t, same, inner.got == source, mode)
 		assert.Equal(t, source.Ref.ID(), inner.got.Ref.ID(), mode)
@@ -185,7 +205,12 @@ func TestImagesAreUpstreamsInOffAndObserve(t *testing.T) {
 // sourceInstance keeps what it is given to export. Any other method panics.
 type sourceInstance struct {
 	exporter.ExporterInstance // nil
+	config                    compression.Config
 	got                       *exporter.Source
+}
+
+func (i *sourceInstance) Config() *exporter.Config {
+	return exporter.NewConfigWithCompression(i.config)
 }
 
 func (i *sourceInstance) Export(_ context.Context, source *exporter.Source, _ exporter.ExportBuildInfo) (map[string]string, exporter.FinalizeFunc, exporter.DescriptorReference, error) {
@@ -203,8 +228,8 @@ func TestSourceIsLeftAsItIs(t *testing.T) {
 	source.AddAttestation("a", exporter.Attestation{Ref: ref})
 	g := newTestGuard(t, config.Config{})
 	inner := &sourceInstance{}
-	e := &imageExport{ExporterInstance: inner, guard: g, conversions: g.newConversions(nil)}
-	_, _, _, err := e.Export(t.Context(), source, exporter.ExportBuildInfo{})
+	e := g.newImageExport(inner, false)
+	_, _, _, err := e.Export(t.Context(), source, noBuild)
 	require.NoError(t, err)
 	assert.Same(t, ref, source.Refs["a"], "refs of the build are not replaced in place")
 	assert.Equal(t, ref.ID(), inner.got.Refs["a"].ID())
@@ -233,8 +258,9 @@ func TestInlineExportsAskInTheLineOfTheirImage(t *testing.T) {
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{"compression": "zstd", "compression-level": "3"})
 	asked := instance.Config().Compression()
-	assert.True(t, conversions.Waits(asked.Type))
-	assert.Equal(t, compression.Zstd, conversions.Unwrap(asked.Type))
+	requested, export := requestedFor(asked.Type)
+	assert.Equal(t, compression.Zstd, requested)
 	assert.Equal(t, 3, *asked.Level)
-	assert.Same(t, asked.Type, g.waiting(asked.Type, nil), "it does not wait twice")
+	assert.Same(t, instance.(*imageExport).conversions.line, export.conversions.line)
+	assert.Equal(t, "inline", export.typeName())
 }

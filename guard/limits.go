@@ -37,6 +37,12 @@ func (l *limits) refuse(mode config.Mode, e Estimate) bool {
 	return e.Refused(mode, l.maxRemotes, l.gate.Budget())
 }
 
+// explodes reports whether upstream would build more remotes for an estimate than
+// mode and limits allow. What a decorated exporter writes takes no budget.
+func (l *limits) explodes(mode config.Mode, e Estimate) bool {
+	return e.Refused(mode, l.maxRemotes, math.MaxUint64)
+}
+
 // allow charges the product of an estimate to the budget, if mode, budget and
 // the memory limit of the process leave room for it now. free gives it back.
 func (l *limits) allow(mode config.Mode, e Estimate) (free func(), ok bool) {

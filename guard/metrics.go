@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/bkguard/bkguard/internal/choice"
 	"github.com/bkguard/bkguard/internal/memory"
 )
 
@@ -22,6 +23,7 @@ const (
 	outcomeKey  = attribute.Key("outcome")
 	sourceKey   = attribute.Key("source")
 	kindKey     = attribute.Key("kind")
+	reasonKey   = attribute.Key("reason")
 )
 
 // measure makes the instruments. They read what the guard counts anyway when
@@ -64,7 +66,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		exports    = counter("exports", "{export}", "Cache exports, by exporter, mode and outcome.")
 		records    = counter("records.refused", "{record}", "Cache records whose product was refused, by exporter, mode and outcome.")
 		walkErrors = counter("walk.errors", "{error}", "Failed look-ups of the variants of a layer.")
-		replaced   = counter("blobs.replaced", "{blob}", "Layers of which another blob was exported, as the best one was gone.")
+		replaced   = counter("blobs.replaced", "{blob}", "Layers of which another blob was exported than the record owns, by the reason.")
 		lost       = counter("blobs.lost", "{blob}", "Layers of which no blob was there when they were exported.")
 		faults     = counter("switch.faults", "{fault}", "Contents of the switch file that were ignored.")
 		expired    = counter("memory.expired", "{layer}", "Layers whose memory was taken back as they made no progress.")
@@ -99,7 +101,6 @@ func (g *Guard) instruments(meter metric.Meter) error {
 	g.stats.waits.Store(&waits)
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(walkErrors, g.stats.walkErrors.Load())
-		o.ObserveInt64(replaced, g.stats.replaced.Load())
 		o.ObserveInt64(lost, g.stats.lost.Load())
 		gate := g.limits.gate.Status()
 		o.ObserveInt64(held, int64(gate.Held))
@@ -124,6 +125,9 @@ func (g *Guard) instruments(meter metric.Meter) error {
 				exporterKey.String(key.exporter), modeKey.String(string(key.mode)), outcomeKey.String(string(key.outcome)))
 			o.ObserveInt64(exports, n, labels)
 			o.ObserveInt64(records, g.stats.records[key], labels)
+		}
+		for _, reason := range choice.Reasons() {
+			o.ObserveInt64(replaced, g.stats.replaced[reason], metric.WithAttributes(reasonKey.String(string(reason))))
 		}
 		for exporterType, bytes := range g.stats.avoided {
 			o.ObserveFloat64(avoided, float64(bytes), metric.WithAttributes(exporterKey.String(exporterType)))

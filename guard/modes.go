@@ -72,7 +72,7 @@ func (g *Guard) observe(ctx context.Context, e *export, p *provider) {
 	}
 	g.stats.estimated(ctx, e.typeName(), p.estimate)
 	switch {
-	case e != nil:
+	case e != nil && !e.ofImage:
 		if e.observe(p) {
 			log()
 		}

@@ -1,15 +1,12 @@
 package guard
 
 import (
-	"cmp"
-	"context"
 	"flag"
 	"maps"
 	"slices"
 	"strconv"
 	"testing"
 
-	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/solver"
@@ -20,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/choice"
 )
 
 // combination is number n of the combinations of a chain's blobs: n in a
@@ -47,7 +45,7 @@ func TestVariantsAreWhatIsLinked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chain := drawChain(t)
 		store.link(t, chain)
-		main, v := store.record(ctx, t, nil, chain)
+		main, v := store.record(ctx, t, chain)
 		require.Len(t, v, len(chain))
 		for i, l := range chain {
 			want := store.reached(l)
@@ -69,7 +67,7 @@ func TestDamagedLinksMixNoLayers(t *testing.T) {
 			want[i] = digests(store.reached(l))
 		}
 		store.damage(t)
-		_, v := store.record(ctx, t, nil, chain)
+		_, v := store.record(ctx, t, chain)
 		for i := range chain {
 			require.Equal(t, want[i], digests(v[i]), "all blobs of the layer and no others")
 		}
@@ -81,7 +79,7 @@ func TestProductIsThatOfTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chain := drawChain(t)
 		store.link(t, chain)
-		main, v := store.record(ctx, t, nil, chain)
+		main, v := store.record(ctx, t, chain)
 		top := len(v) - 1
 		topmost := rapid.SampledFrom(v[top]).Draw(t, "topmost")
 
@@ -112,7 +110,7 @@ func TestSingleChainIsOneOfTheLayers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chain := drawChain(t)
 		store.link(t, chain)
-		_, v := store.record(ctx, t, nil, chain)
+		_, v := store.record(ctx, t, chain)
 		comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
 		got := single(ctx, store, v, comp)
 		require.Len(t, got, len(chain))
@@ -208,159 +206,6 @@ func TestWorkerHasTheRemotesOfTheModel(t *testing.T) {
 	})
 }
 
-// TestChoiceByLayersFindsTheMatchingChain has images made of blobs of a record
-// and of strangers. Equal layers of a record share their blobs, and some blobs
-// are gone by the time of the choice.
-func TestChoiceByLayersFindsTheMatchingChain(t *testing.T) {
-	store, ctx := newDrawnStore(t)
-	rapid.Check(t, func(t *rapid.T) {
-		records, found := store.drawRecords(ctx, t)
-		blobs := make(map[digest.Digest][]ocispecs.Descriptor)
-		p := make(pool)
-		for n, main := range records {
-			p.add(main)
-			for i, own := range main.Descriptors {
-				blobs[layerKey(own)] = append(blobs[layerKey(own)], found[n][i]...)
-			}
-		}
-		in := rapid.IntRange(0, len(records)-1).Draw(t, "record")
-		store.prune(t)
-		layers := make([][]ocispecs.Descriptor, len(records[in].Descriptors))
-		for i, own := range records[in].Descriptors {
-			if layers[i] = store.there(blobs[layerKey(own)]); len(layers[i]) == 0 {
-				t.Skip("TestChoiceIsTheBestThatIsThere has layers that are lost")
-			}
-		}
-		image := combination(layers, rapid.IntRange(0, combinations(layers)-1).Draw(t, "image"))
-		for i := range image {
-			switch rapid.IntRange(0, 7).Draw(t, "layer of the image") {
-			case 0:
-				image[i] = blobDigest("a stranger")
-			case 1, 2, 3: // an image may tell it by its uncompressed layer
-				image[i] = layerKey(records[in].Descriptors[i])
-			}
-		}
-
-		matches := func(desc ocispecs.Descriptor) bool {
-			return slices.Contains(image, desc.Digest) || slices.Contains(image, digest.Digest(desc.Annotations[labels.LabelUncompressed]))
-		}
-		exists := func(layers [][]ocispecs.Descriptor) bool {
-			for n := range combinations(layers) {
-				chain := combination(layers, n)
-				all := true
-				for i, dgst := range chain {
-					at := slices.IndexFunc(layers[i], func(desc ocispecs.Descriptor) bool { return desc.Digest == dgst })
-					all = all && matches(layers[i][at])
-				}
-				if all {
-					return true
-				}
-			}
-			return false
-		}
-		chosen := p.choose(ctx, byImage(image))
-		remote := &solver.Remote{}
-		chosen.settle(remote, records[in])
-		require.Len(t, remote.Descriptors, len(layers))
-		misses := slices.IndexFunc(remote.Descriptors, func(desc ocispecs.Descriptor) bool { return !matches(desc) })
-		require.Equal(t, exists(layers), misses < 0)
-		for i, desc := range remote.Descriptors {
-			require.Contains(t, digests(layers[i]), desc.Digest)
-			if slices.ContainsFunc(layers[i], func(desc ocispecs.Descriptor) bool { return slices.Contains(image, desc.Digest) }) {
-				require.Contains(t, image, desc.Digest, "a blob of the image comes before one with its content")
-			}
-		}
-	})
-}
-
-// drawRank draws what an export goes by, and its model: the lower the score of
-// a blob, which may be an own one of its layer, the better.
-func drawRank(ctx context.Context, t *rapid.T, store *drawnStore) (r rank, score func(desc ocispecs.Descriptor, own bool) int64) {
-	best := func(is bool) int64 {
-		if is {
-			return 0
-		}
-		return 1
-	}
-	switch rapid.SampledFrom(config.Preferences()).Draw(t, "prefer") {
-	case config.PreferSmallest:
-		return bySize, func(desc ocispecs.Descriptor, _ bool) int64 { return desc.Size }
-	case config.PreferMain:
-		return byOwn, func(_ ocispecs.Descriptor, own bool) int64 { return best(own) }
-	}
-	comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
-	return byCompression(ctx, comp), func(desc ocispecs.Descriptor, _ bool) int64 {
-		return best(store.compressionOf(desc.Digest) == comp)
-	}
-}
-
-// TestChoiceIsTheBestThatIsThere has blobs that are gone by the time of the
-// choice, and records in any order.
-func TestChoiceIsTheBestThatIsThere(t *testing.T) {
-	store, ctx := newDrawnStore(t)
-	rapid.Check(t, func(t *rapid.T) {
-		records, found := store.drawRecords(ctx, t)
-		r, score := drawRank(ctx, t, store)
-		blobs := make(map[digest.Digest][]ocispecs.Descriptor)
-		own := make(map[digest.Digest]map[digest.Digest]bool)
-		for n, main := range records {
-			for i, desc := range main.Descriptors {
-				key := layerKey(desc)
-				blobs[key] = append(blobs[key], found[n][i]...)
-				if own[key] == nil {
-					own[key] = make(map[digest.Digest]bool)
-				}
-				own[key][desc.Digest] = true
-			}
-		}
-		store.prune(t)
-		choose := func(records []*solver.Remote) *choice {
-			p := make(pool)
-			for _, main := range records {
-				p.add(main)
-			}
-			return p.choose(ctx, r)
-		}
-		chosen := choose(records)
-		require.Equal(t, chosen.layers, choose(rapid.Permutation(records).Draw(t, "order")).layers, "the order of the records does not show")
-
-		lost := 0
-		for key, all := range blobs {
-			here := store.there(all)
-			got, ok := chosen.layers[key]
-			require.Equal(t, len(here) > 0, ok)
-			if !ok {
-				lost++
-				continue
-			}
-			best := slices.MinFunc(here, func(a, b ocispecs.Descriptor) int {
-				ownA, ownB := own[key][a.Digest], own[key][b.Digest]
-				switch c := cmp.Compare(score(a, ownA), score(b, ownB)); {
-				case c != 0:
-					return c
-				case ownA && !ownB:
-					return -1
-				case ownB && !ownA:
-					return 1
-				}
-				return cmp.Compare(a.Digest, b.Digest)
-			})
-			require.Equal(t, best.Digest, got.Digest)
-			_, err := chosen.Info(ctx, got.Digest)
-			require.NoError(t, err)
-		}
-		require.EqualValues(t, lost, chosen.lost)
-		for _, main := range records {
-			remote := &solver.Remote{}
-			chosen.settle(remote, main)
-			require.Len(t, remote.Descriptors, len(main.Descriptors))
-			if slices.ContainsFunc(main.Descriptors, func(own ocispecs.Descriptor) bool { _, ok := chosen.layers[layerKey(own)]; return !ok }) {
-				require.Equal(t, main.Descriptors, remote.Descriptors, "a record without one of its layers is left as it is")
-			}
-		}
-	})
-}
-
 // cloned is a copy that shares nothing.
 func cloned(descs []ocispecs.Descriptor) []ocispecs.Descriptor {
 	descs = slices.Clone(descs)
@@ -377,10 +222,11 @@ func TestRemotesShareNothingThatIsWrittenTo(t *testing.T) {
 	store, ctx := newDrawnStore(t)
 	rapid.Check(t, func(t *rapid.T) {
 		records, found := store.drawRecords(ctx, t)
-		p := make(pool)
+		pool := &choice.Pool{}
 		remotes := slices.Clone(records)
+		var layers [][]*choice.Layer
 		for n, main := range records {
-			p.add(main)
+			layers = append(layers, layersOf(pool, main))
 			v := found[n]
 			remotes = append(remotes, product(v, rapid.SampledFrom(v[len(v)-1]).Draw(t, "topmost"), main.Provider)...)
 			comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
@@ -394,22 +240,19 @@ func TestRemotesShareNothingThatIsWrittenTo(t *testing.T) {
 			for _, blobs := range slices.Concat(found...) {
 				chains = append(chains, cloned(blobs))
 			}
-			descs := make(map[digest.Digest]ocispecs.Descriptor)
-			for key, blobs := range p {
-				for dgst, b := range blobs {
-					descs[key+dgst] = cloned([]ocispecs.Descriptor{b.Descriptor})[0]
-				}
-			}
-			return []any{chains, descs}
+			return chains
 		}
 
 		before := state()
-		r, _ := drawRank(ctx, t, store)
-		chosen := p.choose(ctx, r)
-		for _, desc := range chosen.layers {
-			desc.Annotations["written"] = "by an exporter"
+		chosen := pool.Choose(choice.In(hasCompression(ctx, rapid.SampledFrom(allCompressions).Draw(t, "asked for"))))
+		for _, chain := range layers {
+			written, ok := chosen.Chain(ctx, chain)
+			require.True(t, ok)
+			for _, desc := range written {
+				desc.Annotations["written"] = "by an exporter"
+			}
 		}
-		require.Equal(t, before, state(), "a choice leaves the pool and its annotations alone")
+		require.Equal(t, before, state(), "a choice leaves the remotes and their annotations alone")
 
 		written := rapid.SampledFrom(remotes).Draw(t, "remote")
 		kept := written.Descriptors

@@ -111,6 +111,16 @@ func newProvider(main *solver.Remote, store content.Store, layers variants) *pro
 	}
 }
 
+// keepLazy drops upstream's provider, which holds much for each record, unless one of
+// the own blobs is not in the store.
+func (p *provider) keepLazy(main *solver.Remote, store content.Store) {
+	lazy := func(own ocispecs.Descriptor) bool { return p.isLazy(own.Digest) }
+	if !slices.ContainsFunc(main.Descriptors, lazy) {
+		p.main = nil
+		p.route = func(digest.Digest) content.InfoReaderProvider { return store }
+	}
+}
+
 // request notes which compression was asked for, and what comes of it.
 func (p *provider) request(ctx context.Context, asked content.Store, requested compression.Type, layers int) {
 	p.asked, p.requested = asked, requested
@@ -122,6 +132,12 @@ func (p *provider) request(ctx context.Context, asked content.Store, requested c
 		p.topmost = &topmost
 		p.estimate = NewEstimate(p.layers.counts())
 	}
+}
+
+// isLazy reports whether the store of the worker is known not to have a blob.
+func (p *provider) isLazy(dgst digest.Digest) bool {
+	asked, ok := p.asked.(*infoCache)
+	return ok && asked.lacks(dgst)
 }
 
 // Unlazy pulls what the main remote has not pulled yet.

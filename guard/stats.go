@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/choice"
 )
 
 // keptDecisions is how many of the last decisions a Status has.
@@ -22,7 +23,6 @@ type exportKey struct {
 // stats counts what the guard does. It is safe for concurrent use.
 type stats struct {
 	walkErrors atomic.Int64
-	replaced   atomic.Int64
 	lost       atomic.Int64
 	// estimates is nil without a meter.
 	estimates atomic.Pointer[metric.Float64Histogram]
@@ -30,12 +30,26 @@ type stats struct {
 	waits atomic.Pointer[metric.Float64Histogram]
 
 	mu sync.Mutex
-	// exports, records and avoided are totals since the start, decisions the
+	// exports, records, replaced and avoided are totals since the start, decisions the
 	// last ones, oldest first; all are protected by mu.
 	exports   map[exportKey]int64
 	records   map[exportKey]int64
+	replaced  map[choice.Reason]int64
 	avoided   map[string]uint64
 	decisions []Decision
+}
+
+// chosen counts what became of the layers of an export.
+func (s *stats) chosen(c *choice.Choice) {
+	s.lost.Add(c.Lost)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.replaced == nil {
+		s.replaced = make(map[choice.Reason]int64)
+	}
+	for reason, n := range c.Replaced {
+		s.replaced[reason] += n
+	}
 }
 
 // add counts an export.

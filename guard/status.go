@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/choice"
 	"github.com/bkguard/bkguard/internal/memory"
 )
 
@@ -25,12 +26,15 @@ type Status struct {
 	// upstream would have needed for the degraded ones, in bytes.
 	Exports map[Outcome]int64 `json:"exports"`
 	Avoided uint64            `json:"avoided"`
-	// WalkErrors counts failed look-ups of variants; Replaced the layers of
-	// which another blob was written as the best one was gone, Lost those
-	// without any.
+	// WalkErrors counts failed look-ups of variants, Lost the layers of which no
+	// blob was there.
 	WalkErrors int64 `json:"walkErrors"`
-	Replaced   int64 `json:"replaced"`
 	Lost       int64 `json:"lost"`
+	// Replaced counts the layers of which another blob was written than the record
+	// owns, by the reason: "requested" for one in the compression that the export
+	// asked for, "smaller" for guard-prefer=smallest, "image" for one that the image
+	// of an inline cache has, "gone" for one in the place of a blob that was pruned.
+	Replaced map[string]int64 `json:"replaced"`
 	// Decisions has the last 50 exports, newest first.
 	Decisions []Decision `json:"decisions"`
 }
@@ -82,7 +86,7 @@ func (g *Guard) Status() Status {
 		Memory:     g.memory(),
 		Exports:    make(map[Outcome]int64),
 		WalkErrors: g.stats.walkErrors.Load(),
-		Replaced:   g.stats.replaced.Load(),
+		Replaced:   make(map[string]int64),
 		Lost:       g.stats.lost.Load(),
 	}
 	if g.modeSwitch != nil {
@@ -93,6 +97,9 @@ func (g *Guard) Status() Status {
 	defer g.stats.mu.Unlock()
 	for key, n := range g.stats.exports {
 		s.Exports[key.outcome] += n
+	}
+	for _, reason := range choice.Reasons() {
+		s.Replaced[string(reason)] = g.stats.replaced[reason]
 	}
 	for avoided := range maps.Values(g.stats.avoided) {
 		s.Avoided = addSaturating(s.Avoided, avoided)

@@ -265,8 +265,7 @@ func TestStoreErrorFallsBackToTheOwnBlob(t *testing.T) {
 	store.add("second", "second zstd")
 	store.add("second zstd")
 	broken := errors.New("input/output error")
-	var e *export
-	layers, err := e.walk(t.Context(), failingStore{store, blobDigest("first zstd"), broken}, []ocispecs.Descriptor{own("first"), own("second")})
+	layers, err := walk(t.Context(), failingStore{store, blobDigest("first zstd"), broken}, []ocispecs.Descriptor{own("first"), own("second")})
 	require.ErrorIs(t, err, broken)
 	assert.ErrorContains(t, err, blobDigest("first").String())
 	assert.Equal(t, []int{1, 2}, layers.counts())
@@ -366,13 +365,22 @@ func TestChainWithoutVariantsCostsNothing(t *testing.T) {
 		store.add(name, name) // upstream links a blob to itself, too
 		chain = append(chain, own(name))
 	}
-	var e *export
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		layers, err := e.walk(context.Background(), store, chain)
+		layers, err := walk(context.Background(), store, chain)
 		if err != nil || layers != nil {
 			t.Fail()
 		}
 	}))
+}
+
+// storeOf is a content store that answers for infos only.
+type storeOf struct {
+	content.Store // nil
+	infos         *infos
+}
+
+func (s storeOf) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	return s.infos.Info(ctx, dgst)
 }
 
 // TestExportWalksEachLayerOnce counts the questions of many records on the same
@@ -383,14 +391,15 @@ func TestExportWalksEachLayerOnce(t *testing.T) {
 	store.add("a zstd")
 	store.add("b")
 	e := newExport("registry", "")
+	asked := storeOf{infos: store}
 	for range 100 {
-		layers, err := e.walk(t.Context(), store, []ocispecs.Descriptor{own("a"), own("b")})
+		layers, err := walk(t.Context(), e.remember(asked), []ocispecs.Descriptor{own("a"), own("b")})
 		require.NoError(t, err)
 		require.Equal(t, []int{2, 1}, layers.counts())
 	}
 	assert.Equal(t, 3, store.asked)
-	e.reset()
-	_, err := e.walk(t.Context(), store, []ocispecs.Descriptor{own("b")})
+	e.end(t.Context())
+	_, err := walk(t.Context(), e.remember(asked), []ocispecs.Descriptor{own("b")})
 	require.NoError(t, err)
 	assert.Equal(t, 4, store.asked, "the next export looks again")
 }

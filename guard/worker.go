@@ -9,6 +9,7 @@ import (
 	"github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/worker"
 
 	"github.com/bkguard/bkguard/config"
@@ -50,46 +51,75 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 		export.skip(w.guard.blockedBy(export))
 		return nil, nil // the export is skipped: no blob need be made for it
 	}
-	main := refCfg
-	if mode != config.ModeObserve {
-		main.Compression.Type = w.guard.waiting(asked, export)
+	if mode == config.ModeObserve {
+		return w.observed(ctx, export, ref, createIfNeeded, refCfg, all, s)
 	}
+	if remote := export.answered(w.Worker, ref); remote != nil {
+		return []*solver.Remote{remote}, nil
+	}
+	export.hold(w.Worker, ref)
+	main := refCfg
+	main.Compression.Type = w.guard.waiting(asked, export)
 	remotes, err := w.inner(ctx, ref, createIfNeeded, main, false, s)
-	if err != nil || refCfg.Compression.Force || (!all && export == nil) {
+	if err != nil || (export == nil && (refCfg.Compression.Force || !all)) {
 		return remotes, err
 	}
 	// A worker without a content store, as in moby, has no variants to find.
 	if len(remotes) == 0 || len(remotes[0].Descriptors) == 0 || w.ContentStore() == nil {
 		return remotes, nil
 	}
-
-	store := export.remember(w.ContentStore())
-	layers, walkErr := export.walk(ctx, store, remotes[0].Descriptors)
-	if walkErr != nil {
-		w.guard.stats.walkErrors.Add(1)
+	if export != nil {
+		return []*solver.Remote{w.answer(ctx, export, ref, remotes[0], mode, refCfg.Compression)}, nil
 	}
-	if export == nil && layers == nil && walkErr == nil {
+	p := w.lookUp(ctx, nil, remotes[0], requested)
+	if p.layers == nil && p.walkErr == nil {
 		return remotes, nil
 	}
-	p := newProvider(remotes[0], w.ContentStore(), layers)
-	p.walkErr = walkErr
-	p.request(ctx, store, requested, len(remotes[0].Descriptors))
-	remote := &solver.Remote{Descriptors: remotes[0].Descriptors, Provider: p}
-	switch {
-	case mode == config.ModeObserve:
-		p.refused = w.guard.limits.refuse(config.ModeEnforce, p.estimate)
-		if all {
-			w.guard.observe(ctx, export, p)
-		}
-		return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
-	case export != nil:
-		p.refused = w.guard.limits.refuse(mode, p.estimate)
-		remotes = []*solver.Remote{remote}
-	default:
-		remotes = append([]*solver.Remote{remote}, w.variants(ctx, mode, p)...)
-	}
+	remotes = append([]*solver.Remote{{Descriptors: remotes[0].Descriptors, Provider: p}}, w.variants(ctx, mode, p)...)
 	p.debug(ctx)
 	return remotes, nil
+}
+
+// answer returns the main remote of a ref for a decorated exporter, and keeps it.
+func (w *guardedWorker) answer(ctx context.Context, export *export, ref cache.ImmutableRef, main *solver.Remote, mode config.Mode, comp compression.Config) *solver.Remote {
+	main = export.share(main)
+	p := w.lookUp(ctx, export, main, comp.Type)
+	p.refused = !comp.Force && w.guard.limits.explodes(mode, p.estimate)
+	p.keepLazy(main, w.ContentStore())
+	p.debug(ctx)
+	remote := &solver.Remote{Descriptors: main.Descriptors, Provider: p}
+	export.keep(w.Worker, ref, remote)
+	return remote
+}
+
+// lookUp finds the variants of a main remote.
+func (w *guardedWorker) lookUp(ctx context.Context, export *export, main *solver.Remote, requested compression.Type) *provider {
+	store := export.remember(w.ContentStore())
+	layers, err := walk(ctx, store, main.Descriptors)
+	// A client that goes away is no failure of the store.
+	if err != nil && ctx.Err() == nil {
+		w.guard.stats.walkErrors.Add(1)
+	}
+	p := newProvider(main, w.ContentStore(), layers)
+	p.walkErr = err
+	p.request(ctx, store, requested, len(main.Descriptors))
+	return p
+}
+
+// observed returns what the inner worker has, and notes what ModeEnforce would do
+// with it. Upstream asks for all remotes of a record without making blobs first, and
+// for some of them once more (solver/exporter.go): what needs no new blob is counted
+// then.
+func (w *guardedWorker) observed(ctx context.Context, export *export, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
+	if all && !createIfNeeded && !refCfg.Compression.Force && w.ContentStore() != nil {
+		main, err := w.inner(ctx, ref, false, refCfg, false, s)
+		if err == nil && len(main) > 0 && len(main[0].Descriptors) > 0 {
+			p := w.lookUp(ctx, export, main[0], refCfg.Compression.Type)
+			p.refused = w.guard.limits.explodes(config.ModeEnforce, p.estimate)
+			w.guard.observe(ctx, export, p)
+		}
+	}
+	return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
 }
 
 // Exporter decorates the inner worker's exporter, if it is one of images.

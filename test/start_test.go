@@ -29,7 +29,7 @@ func TestStartLine(t *testing.T) {
 				"maxRemotes":        "256",
 				"memoryLimitSource": "cgroup",
 				"memoryLimit":       percent(memoryLimit, 90),
-				"budget":            percent(memoryLimit*90/100, 5),
+				"budget":            percent(memoryLimit*90/100, 25),
 			},
 		},
 		"limit of the environment wins": {
@@ -41,7 +41,7 @@ func TestStartLine(t *testing.T) {
 			harness.LogEntry{
 				"memoryLimitSource": "environment",
 				"memoryLimit":       percent(300<<20, 100),
-				"budget":            percent(300<<20, 5),
+				"budget":            percent(300<<20, 25),
 			},
 		},
 		"limit as a size": {
@@ -62,7 +62,7 @@ func TestStartLine(t *testing.T) {
 				"maxRemotes":        "7",
 				"memoryLimitSource": "off",
 				"memoryLimit":       "0",
-				"budget":            percent(memoryLimit, 5),
+				"budget":            percent(memoryLimit, 25),
 			},
 		},
 	} {

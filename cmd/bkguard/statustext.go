@@ -23,12 +23,28 @@ func statusText(w io.Writer, address string, s guard.Status, decisions int) {
 	fmt.Fprintf(w, "memory\t%s\n", memoryText(s.Memory))
 	fmt.Fprintf(w, "exports\t%s\n", exportsText(s.Exports))
 	fmt.Fprintf(w, "avoided\t%s\n", cost.AtLeast(s.Avoided))
-	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers replaced, %d layers lost, %d compressors failed, %d panicked, %d layers without progress\n",
-		s.WalkErrors, s.Replaced, s.Lost, s.Memory.Failed, s.Memory.Panicked, s.Memory.Expired)
+	fmt.Fprintf(w, "layers\t%s\n", replacedText(s.Replaced))
+	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers lost, %d compressors failed, %d panicked, %d layers without progress\n",
+		s.WalkErrors, s.Lost, s.Memory.Failed, s.Memory.Panicked, s.Memory.Expired)
 	if n := min(decisions, len(s.Decisions)); n > 0 {
 		fmt.Fprintln(w)
 		table(w, decisionRows(s.Decisions[:n]))
 	}
+}
+
+// replacedText says of how many layers another blob was written than their record
+// owns, and why.
+func replacedText(replaced map[string]int64) string {
+	var reasons []string
+	for _, reason := range slices.Sorted(maps.Keys(replaced)) {
+		if n := replaced[reason]; n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d %s", n, reason))
+		}
+	}
+	if len(reasons) == 0 {
+		return "all written with their own blobs"
+	}
+	return "written with other blobs than their own: " + strings.Join(reasons, ", ")
 }
 
 func memoryText(m guard.MemoryStatus) string {

@@ -1,0 +1,165 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/moby/buildkit/cache"
+	cacheconfig "github.com/moby/buildkit/cache/config"
+	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/util/contentutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// pruned prunes all refs that nobody holds, and reports whether a ref has gone.
+func (c *testCache) pruned(tb testing.TB, id string) bool {
+	tb.Helper()
+	removed := make(chan client.UsageInfo, 100)
+	require.NoError(tb, c.manager.Prune(c.ctx, removed, client.PruneInfo{All: true}))
+	ref, err := c.manager.Get(c.ctx, id, nil)
+	if err != nil {
+		return true
+	}
+	require.NoError(tb, ref.Release(c.ctx))
+	return false
+}
+
+// loose makes a ref of one layer that only the caller holds.
+func (c *testCache) loose(tb testing.TB, n int) cache.ImmutableRef {
+	tb.Helper()
+	desc, data := layer(tb, n, compression.Gzip)
+	require.NoError(tb, content.WriteBlob(c.ctx, c.store, desc.Digest.String(), bytes.NewReader(data), desc))
+	ref, err := c.manager.GetByBlob(c.ctx, desc, nil)
+	require.NoError(tb, err)
+	return ref
+}
+
+// TestRefsAreHeldUntilTheExportHasEnded lets everything be pruned between the choice of
+// blobs and the push, and again when the export has ended.
+func TestRefsAreHeldUntilTheExportHasEnded(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, e remotecache.Exporter, cancel context.CancelFunc){
+		"finalized": func(t *testing.T, e remotecache.Exporter, _ context.CancelFunc) {
+			_, err := e.Finalize(t.Context())
+			require.NoError(t, err)
+		},
+		"cancelled": func(_ *testing.T, _ remotecache.Exporter, cancel context.CancelFunc) { cancel() },
+		"failed": func(t *testing.T, e remotecache.Exporter, _ context.CancelFunc) {
+			e.(*cacheExporter).Exporter = failingExporter{e.(*cacheExporter).Exporter}
+			_, err := e.Finalize(t.Context())
+			require.ErrorIs(t, err, errFull)
+		},
+		"blocked": func(t *testing.T, e remotecache.Exporter, _ context.CancelFunc) {
+			e.(*cacheExporter).export.skip(ModeFromSwitch)
+			_, err := e.Finalize(t.Context())
+			require.NoError(t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestCache(t)
+			ref := c.loose(t, 1)
+			g := newTestGuard(t, config.Config{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
+				"registry": contentExporter(contentutil.NewBuffer(), compression.New(compression.Gzip)),
+			})["registry"]
+			e, err := resolve(ctx, nil, nil)
+			require.NoError(t, err)
+			addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
+			id := ref.ID()
+			require.NoError(t, ref.Release(c.ctx))
+			assert.False(t, c.pruned(t, id), "the export holds it")
+			end(t, e, cancel)
+			assert.Eventually(t, func() bool { return c.pruned(t, id) }, waitFor, tick, "nobody holds it")
+		})
+	}
+}
+
+// failingExporter fails at the end.
+type failingExporter struct{ remotecache.Exporter }
+
+func (failingExporter) Finalize(context.Context) (map[string]string, error) { return nil, errFull }
+
+// TestRefsOfAnInlineCacheAreHeldUntilItsImageIsExported is the same for the export that
+// an image asks for.
+func TestRefsOfAnInlineCacheAreHeldUntilItsImageIsExported(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.loose(t, 1)
+	g := newTestGuard(t, config.Config{})
+	i := g.newImageExport(&sourceInstance{config: compression.New(compression.Gzip)}, false)
+	_, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, cacheconfig.RefConfig{Compression: i.Config().Compression()}, true)
+	require.NoError(t, err)
+	id := ref.ID()
+	require.NoError(t, ref.Release(c.ctx))
+	assert.False(t, c.pruned(t, id))
+	_, _, _, err = i.Export(c.ctx, sourceOf(nil), noBuild)
+	require.NoError(t, err)
+	assert.True(t, c.pruned(t, id))
+}
+
+// countingRef counts how often it is asked for its remotes.
+type countingRef struct {
+	cache.ImmutableRef
+	asked int
+}
+
+func (r *countingRef) GetRemotes(ctx context.Context, createIfNeeded bool, cfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
+	r.asked++
+	return r.ImmutableRef.GetRemotes(ctx, createIfNeeded, cfg, all, s)
+}
+
+// TestRefIsAskedOnceInAnExport asks as upstream does, which wants to know twice.
+func TestRefIsAskedOnceInAnExport(t *testing.T) {
+	c := newTestCache(t)
+	for mode, want := range map[config.Mode]int{config.ModeOff: 2, config.ModeEnforce: 1, config.ModeSingle: 1} {
+		for _, comp := range []compression.Config{compression.New(compression.Zstd), compression.New(compression.Zstd).SetForce(true)} {
+			g := newTestGuard(t, config.Config{Mode: mode})
+			ref := &countingRef{ImmutableRef: c.chain(t, 3, compression.Zstd)}
+			w := g.Worker(c.worker())
+			for range 2 { // exports
+				ref.asked = 0
+				e := decorated(t, g, "registry", contentExporter(contentutil.NewBuffer(), comp), askFor(compression.Zstd))
+				var first []*solver.Remote
+				for range 2 {
+					remotes, err := getRemotes(c.ctx, w, ref, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+					require.NoError(t, err)
+					if first != nil && mode != config.ModeOff {
+						assert.Same(t, first[0], remotes[0])
+					}
+					first = remotes
+				}
+				assert.Equal(t, want, ref.asked, mode)
+			}
+		}
+	}
+}
+
+// TestRecordsShareTheirChains holds that memory grows with layers and records, not
+// with the product of both.
+func TestRecordsShareTheirChains(t *testing.T) {
+	c := newTestCache(t)
+	base := c.chain(t, 5, compression.Zstd)
+	one, other := c.add(t, base, 100, compression.Gzip), c.add(t, base, 101, compression.Gzip)
+	g := newTestGuard(t, config.Config{})
+	e := decorated(t, g, "registry", contentExporter(contentutil.NewBuffer(), compression.New(compression.Gzip)), nil)
+	w := g.Worker(c.worker())
+	var chains []*solver.Remote
+	for _, ref := range []cache.ImmutableRef{one, other, base} {
+		remotes, err := getRemotes(c.ctx, w, ref, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+		require.NoError(t, err)
+		chains = append(chains, remotes[0])
+	}
+	assert.Same(t, &chains[0].Descriptors[0], &chains[2].Descriptors[0], "the base is a part of what is upon it")
+	chains[0].Descriptors[0].Annotations["shared"] = "yes"
+	assert.Equal(t, "yes", chains[1].Descriptors[0].Annotations["shared"])
+	assert.NotEqual(t, chains[0].Descriptors[5].Digest, chains[1].Descriptors[5].Digest)
+}
