@@ -4,7 +4,10 @@ GUARD_VERSION := $(shell sed -n 's/^const Version = "\(.*\)"/\1/p' guard/guard.g
 BUILDKIT_VERSION := $(shell sed -n 's|.*github.com/moby/buildkit \(v[^ ]*\).*|\1|p' daemon/go.mod)
 
 VENDORED := ./vendor/github.com/moby/buildkit
-LINK := -X github.com/moby/buildkit/version.Version
+# Upstream's version stays what it is: clients and registries read it in the
+# User-Agent. The revision says that the guard is in it.
+LINK := -X github.com/moby/buildkit/version.Version=$(BUILDKIT_VERSION)
+LINK_GUARDED := $(LINK) -X github.com/moby/buildkit/version.Revision=bkguard-$(GUARD_VERSION)
 LIBRARY := $(shell find config cost guard internal upstream -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
@@ -50,7 +53,7 @@ soak: $(PARTS) runc ## export 2,000 times beside stock, for about 25 minutes, an
 
 .PHONY: bench
 bench: ## measure the guard beside upstream, without a daemon
-	go test -run '^$$' -bench . -benchmem ./guard
+	go test -run '^$$' -bench . -benchmem ./guard ./internal/...
 
 .PHONY: bench-report
 bench-report: $(PARTS) runc ## measure guarded beside stock for about twenty minutes; writes docs/benchmarks.md and its plots
@@ -115,20 +118,20 @@ daemon/overlay/overlay.json: daemon/vendor/modules.txt $(SEAM)
 
 bin/buildkitd: daemon/overlay/overlay.json
 	@echo "building $@: about two minutes the first time"
-	cd daemon && go build -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(VENDORED)/cmd/buildkitd
+	cd daemon && go build -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
 bin/buildkitd-stock: daemon/vendor/modules.txt
 	@echo "building $@: upstream's, for comparison"
-	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)' -o ../$@ $(VENDORED)/cmd/buildkitd
+	cd daemon && go build -ldflags '$(LINK)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
 # The guarded daemon with the race detector in it.
 bin/tools/buildkitd-race: daemon/overlay/overlay.json
 	@echo "building $@: about three minutes the first time"
-	cd daemon && go build -race -overlay overlay/overlay.json -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(VENDORED)/cmd/buildkitd
+	cd daemon && go build -race -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
 bin/buildctl: daemon/vendor/modules.txt
 	@echo "building $@"
-	cd daemon && go build -ldflags '$(LINK)=$(BUILDKIT_VERSION)+bkguard.$(GUARD_VERSION)' -o ../$@ $(VENDORED)/cmd/buildctl
+	cd daemon && go build -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildctl
 
 bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"

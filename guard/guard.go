@@ -73,6 +73,10 @@ type Guard struct {
 	// inline is what all inline exports have observed.
 	inline         *export
 	observedInline rate.Sometimes
+
+	mu sync.Mutex
+	// onMode is told of the mode, nil without OnMode; protected by mu.
+	onMode func(config.Mode)
 }
 
 // New returns a guard. Zero fields of the configuration mean their defaults; the
@@ -96,9 +100,35 @@ func New(c config.Config) (*Guard, error) {
 	g.limits.maxRemotes = uint64(c.MaxRemotes)
 	g.limits.gate = memory.NewGate(c.MaxMemory.Of(limit), conversionsPerCPU*runtime.GOMAXPROCS(0), g.stats.waited)
 	if c.SwitchFile != "" {
-		g.modeSwitch = newSwitch(c.SwitchFile, g.limits.gate.Recheck)
+		g.modeSwitch = newSwitch(c.SwitchFile, g.switched)
 	}
 	return g, nil
+}
+
+// OnMode calls a function with the mode of all exporters that have none of their
+// own: now, and whenever the kill-switch changes it, until Close. The calls do not
+// overlap. The function must not call OnMode. A later call replaces the function.
+func (g *Guard) OnMode(f func(config.Mode)) {
+	if g == nil {
+		f(config.ModeOff)
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.onMode = f
+	mode, _ := g.Mode("")
+	f(mode)
+}
+
+// switched takes note of a mode that has changed.
+func (g *Guard) switched() {
+	g.limits.gate.Recheck()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.onMode != nil {
+		mode, _ := g.Mode("")
+		g.onMode(mode)
+	}
 }
 
 // Close stops watching the switch file; the mode stays as it is. What the guard

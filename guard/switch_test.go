@@ -232,3 +232,22 @@ func FuzzReadSwitchFile(f *testing.F) {
 		}
 	})
 }
+
+// TestOnModeFollowsTheSwitch is told at once, and of each change.
+func TestOnModeFollowsTheSwitch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	g := newTestGuard(t, config.Config{Mode: config.ModeSingle, SwitchFile: path})
+	told := make(chan config.Mode, 10)
+	g.OnMode(func(m config.Mode) { told <- m })
+	assert.Equal(t, config.ModeSingle, <-told)
+	for _, mode := range []config.Mode{config.ModeOff, config.ModeEnforce} {
+		write(t, path, string(mode))
+		assert.Equal(t, mode, <-told)
+	}
+	require.NoError(t, g.Close())
+	write(t, path, "block")
+	assert.Empty(t, told, "not after Close")
+
+	(*Guard)(nil).OnMode(func(m config.Mode) { told <- m })
+	assert.Equal(t, config.ModeOff, <-told)
+}

@@ -11,7 +11,8 @@ import (
 	"github.com/bkguard/bkguard/config"
 )
 
-// memoryLimit is the memory limit of the Go runtime and who set it.
+// memoryLimit is the memory limit that the guard gives to the Go runtime, and who
+// set it.
 type memoryLimit struct {
 	// bytes is 0 without a limit.
 	bytes int64
@@ -21,9 +22,9 @@ type memoryLimit struct {
 	err error
 }
 
-// setMemoryLimit sets the memory limit of the Go runtime, unless the operator
-// has done so in the environment.
-func setMemoryLimit(m config.Memory) memoryLimit {
+// findMemoryLimit finds the limit for a setting. What the operator has set in the
+// environment wins, and is in force already.
+func findMemoryLimit(m config.Memory) memoryLimit {
 	// The runtime, too, takes an empty variable for none.
 	if os.Getenv("GOMEMLIMIT") != "" {
 		limit := debug.SetMemoryLimit(-1)
@@ -47,7 +48,18 @@ func setMemoryLimit(m config.Memory) memoryLimit {
 		}
 		source = "cgroup"
 	}
-	bytes := int64(min(m.Of(limit), math.MaxInt64))
-	debug.SetMemoryLimit(bytes)
-	return memoryLimit{bytes: bytes, source: source}
+	return memoryLimit{bytes: int64(min(m.Of(limit), math.MaxInt64)), source: source}
+}
+
+// apply gives the limit to the Go runtime, unless it is the operator's. In ModeOff
+// the runtime has none, as upstream leaves it.
+func (l memoryLimit) apply(mode config.Mode) {
+	if l.source != "config" && l.source != "cgroup" {
+		return
+	}
+	limit := l.bytes
+	if mode == config.ModeOff {
+		limit = math.MaxInt64
+	}
+	debug.SetMemoryLimit(limit)
 }

@@ -7,11 +7,10 @@
 package seam
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"expvar"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/moby/buildkit/cmd/buildkitd/config"
@@ -32,6 +31,10 @@ var daemon struct {
 	limit memoryLimit
 }
 
+// product is the name of the guard in the User-Agent of the daemon, beside
+// buildkit's.
+const product = "bkguard"
+
 // LoadFile is upstream's function of the same name, for a file that may have a
 // [guard] table. It makes the guard and sets the memory limit of the Go runtime
 // too, and takes the mode from the environment. The error is a single line.
@@ -44,11 +47,14 @@ func LoadFile(path string) (config.Config, error) {
 	if table.Override, err = guardconfig.ParseOverride(os.Getenv(guardconfig.ModeVariable)); err != nil {
 		return config.Config{}, err
 	}
-	limit := setMemoryLimit(table.MemoryLimit)
+	limit := findMemoryLimit(table.MemoryLimit)
+	limit.apply(cmp.Or(table.Override, table.Mode)) // before the guard takes a share of it
 	g, err := guard.New(table)
 	if err != nil {
 		return config.Config{}, err
 	}
+	g.OnMode(limit.apply)
+	version.SetUserAgentProduct(product, func() string { return guard.Version })
 	daemon.guard, daemon.limit = g, limit
 	return config.LoadFile(path)
 }
@@ -61,7 +67,7 @@ func Worker(w worker.Worker) worker.Worker {
 // Control decorates the cache exporters and says in the log that the guard is
 // there: the logger is set up by now.
 func Control(opt control.Opt) control.Opt {
-	logReady(daemon.guard, daemon.limit, checkUpstream(context.Background()))
+	logReady(daemon.guard, daemon.limit)
 	publishStatus()
 	return daemon.guard.Control(opt)
 }
@@ -71,22 +77,20 @@ var publishStatus = sync.OnceFunc(func() {
 	expvar.Publish("bkguard", expvar.Func(func() any { return daemon.guard.Status() }))
 })
 
-func logReady(g *guard.Guard, limit memoryLimit, defects upstreamDefects) {
+func logReady(g *guard.Guard, limit memoryLimit) {
 	mode, source := g.Mode("")
-	buildkit, _, _ := strings.Cut(version.Version, "+")
 	entry := bklog.G(context.Background()).WithFields(logrus.Fields{
 		"guard":             guard.Version,
-		"buildkit":          buildkit,
+		"buildkit":          version.Version,
 		"mode":              mode,
 		"modeSource":        source,
 		"maxRemotes":        g.Config().MaxRemotes,
 		"budget":            g.Budget(),
 		"memoryLimit":       limit.bytes,
 		"memoryLimitSource": limit.source,
-		"upstreamDefects":   defects.names,
 	})
-	if err := errors.Join(limit.err, defects.err); err != nil {
-		entry = entry.WithError(err)
+	if limit.err != nil {
+		entry = entry.WithError(limit.err)
 	}
 	entry.Info("guard ready")
 }

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/cache/remotecache/inline"
 	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/version"
 	"github.com/moby/buildkit/worker"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -119,26 +121,47 @@ func TestWorkerAndControlAreDecorated(t *testing.T) {
 	line := hook.LastEntry()
 	assert.Equal(t, "guard ready", line.Message)
 	assert.Equal(t, logrus.Fields{
-		"guard": "0.1.0", "buildkit": "v0.0.0", "mode": guardconfig.ModeEnforce,
+		"guard": "0.1.0", "buildkit": "v0.0.0+unknown", "mode": guardconfig.ModeEnforce,
 		"modeSource": guard.ModeFromGuard, "maxRemotes": 256,
 		"budget": daemon.guard.Budget(), "memoryLimit": int64(1 << 30), "memoryLimitSource": "config",
-		"upstreamDefects": "product,sharedDescriptors,walkOrder,lazyVariants,equalResults,inlineVariants",
 	}, line.Data)
 }
 
-// TestUnknownDefectsDoNotStopTheDaemon has no directory to look for them in.
-func TestUnknownDefectsDoNotStopTheDaemon(t *testing.T) {
+// TestOffHasNoMemoryLimit takes the limit away with the mode, and brings it back.
+func TestOffHasNoMemoryLimit(t *testing.T) {
+	keepMemoryLimit(t)
+	_, err := LoadFile(writeConfig(t, "[guard]\n  memoryLimit = \"1GB\"\n  mode = \"off\"\n"))
+	require.NoError(t, err)
+	assert.EqualValues(t, math.MaxInt64, debug.SetMemoryLimit(-1))
+
+	file := filepath.Join(t.TempDir(), "mode")
+	_, err = LoadFile(writeConfig(t, "[guard]\n  memoryLimit = \"1GB\"\n  switchFile = \""+file+"\"\n"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, daemon.guard.Close()) })
+	for _, step := range []struct {
+		mode string
+		want int64
+	}{{"", 1 << 30}, {"off", math.MaxInt64}, {"single", 1 << 30}} {
+		require.NoError(t, os.WriteFile(file, []byte(step.mode), 0o600))
+		assert.Eventually(t, func() bool { return debug.SetMemoryLimit(-1) == step.want }, 30*time.Second, 10*time.Millisecond, step.mode)
+	}
+}
+
+// TestLimitOfTheOperatorStays has one in the environment, which no mode takes away.
+func TestLimitOfTheOperatorStays(t *testing.T) {
+	keepMemoryLimit(t)
+	t.Setenv("GOMEMLIMIT", "2GiB")
+	debug.SetMemoryLimit(2 << 30) // as the runtime does at start
+	_, err := LoadFile(writeConfig(t, "[guard]\n  mode = \"off\"\n"))
+	require.NoError(t, err)
+	assert.EqualValues(t, 2<<30, debug.SetMemoryLimit(-1))
+}
+
+func TestUserAgentNamesBoth(t *testing.T) {
 	keepMemoryLimit(t)
 	_, err := LoadFile(writeConfig(t, ""))
 	require.NoError(t, err)
-	missing := filepath.Join(t.TempDir(), "missing")
-	t.Setenv("TMPDIR", missing)
-	hook := logtest.NewGlobal()
-	t.Cleanup(func() { logrus.StandardLogger().ReplaceHooks(logrus.LevelHooks{}) })
-	Control(control.Opt{})
-	line := hook.LastEntry()
-	assert.Equal(t, "unknown", line.Data["upstreamDefects"])
-	assert.ErrorContains(t, line.Data["error"].(error), "check upstream: stat "+missing)
+	assert.Contains(t, version.UserAgent(), " bkguard/"+guard.Version)
 }
 
 func TestMemoryLimit(t *testing.T) {
@@ -155,7 +178,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			keepMemoryLimit(t)
 			t.Setenv("GOMEMLIMIT", test.environment) // empty is none
-			assert.Equal(t, test.want, setMemoryLimit(test.limit))
+			assert.Equal(t, test.want, findMemoryLimit(test.limit))
 		})
 	}
 }
@@ -164,7 +187,7 @@ func TestMemoryLimit(t *testing.T) {
 // daemon is tested under a limit in test/.
 func TestMemoryLimitOfTheCgroup(t *testing.T) {
 	keepMemoryLimit(t)
-	got := setMemoryLimit(guardconfig.Memory{Percent: 50})
+	got := findMemoryLimit(guardconfig.Memory{Percent: 50})
 	limit, err := memlimit.FromCgroup()
 	switch {
 	case errors.Is(err, memlimit.ErrNoLimit):

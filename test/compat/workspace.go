@@ -49,7 +49,7 @@ func (w workspace) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if version := w.release + "+bkguard." + guard.Version; !strings.Contains(out, version) {
+	if version := w.release + " bkguard-" + guard.Version; !strings.Contains(out, version) {
 		return fmt.Errorf("buildkitd --version has no %s: %s", version, out)
 	}
 	return nil

@@ -94,7 +94,7 @@ func kernel() (string, error) {
 	return unix.ByteSliceToString(name.Sysname[:]) + " " + release, nil
 }
 
-// version returns the last word of what a daemon says of its version.
+// version returns what a daemon says of its version and revision.
 func version(ctx context.Context, daemon string) (string, error) {
 	out, err := harness.Run(ctx, harness.Command{Path: daemon, Args: []string{"--version"}})
 	if err != nil {
@@ -104,7 +104,7 @@ func version(ctx context.Context, daemon string) (string, error) {
 	if len(words) < 3 {
 		return "", fmt.Errorf("%s --version says %q", daemon, out)
 	}
-	return words[2], nil
+	return strings.Join(words[2:], " "), nil
 }
 
 // note writes down that a section was measured here.
