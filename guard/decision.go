@@ -9,6 +9,7 @@ import (
 	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/progress"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/bkguard/bkguard/config"
 )
@@ -46,15 +47,36 @@ type Decision struct {
 	Remotes      string `json:"remotes"`
 	// Avoided is what upstream would have needed for all of them, in bytes.
 	Avoided uint64 `json:"avoided"`
+	// Session is that of the client, Cache where the export went: a reference, a
+	// directory, or a bucket and a name; empty inline. Trace is the ID of the build's
+	// trace, empty without tracing.
+	Session string `json:"session"`
+	Cache   string `json:"cache"`
+	Trace   string `json:"trace"`
+	// Blobs and Bytes are what was written, Replaced the layers among them of which
+	// another blob was written than their record owns.
+	Blobs    int   `json:"blobs"`
+	Bytes    int64 `json:"bytes"`
+	Replaced int64 `json:"replaced"`
 }
 
 // decide remembers what was done with the export; mu is held.
-func (e *cacheExporter) decide(mode config.Mode, outcome Outcome, t tally) {
+func (e *cacheExporter) decide(ctx context.Context, mode config.Mode, outcome Outcome, t tally) {
 	now := time.Now()
 	if e.started.IsZero() {
 		e.started = now
 	}
+	var trace string
+	if id := oteltrace.SpanContextFromContext(ctx).TraceID(); id.IsValid() {
+		trace = id.String()
+	}
 	e.guard.stats.add(Decision{
+		Session:      e.export.session,
+		Cache:        e.export.cache,
+		Trace:        trace,
+		Blobs:        t.blobs,
+		Bytes:        t.bytes,
+		Replaced:     t.replaced,
 		Time:         now,
 		Seconds:      now.Sub(e.started).Seconds(),
 		Exporter:     e.export.exporterType,

@@ -23,6 +23,9 @@ type export struct {
 	exporterType string
 	// atLeast is the mode that the build has asked for; empty means none.
 	atLeast config.Mode
+	// session is the client's, and cache where the export goes: a reference, a
+	// directory, or a bucket and a name. Both are for people, and may be empty.
+	session, cache string
 	// ofImage says that an image exporter asks, for its inline cache. The exporter of
 	// that cache has an export of its own, as upstream does not tell either of the
 	// other (solver/llbsolver/export.go).

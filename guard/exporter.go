@@ -42,6 +42,10 @@ type cacheExporter struct {
 	started time.Time
 	// records has each record by its main remote, protected by mu.
 	records map[*solver.Remote]*record
+	// size is that of the records in the config that will be written, layersSize that
+	// of its layers in bytes; both are protected by mu.
+	size       configSize
+	layersSize int
 	// reported tells that the export has had its log line, protected by mu.
 	reported bool
 }
@@ -82,6 +86,7 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 			return inner, nil // decorated already
 		}
 		e := &cacheExporter{Exporter: inner, guard: g, export: g.newExport(exporterType, atLeast, attrs), prefer: prefer, compression: asked}
+		e.export.session, e.export.cache = sessionOf(s), cacheOf(attrs)
 		e.reset()
 		// An export that fails or is cancelled never comes to Finalize.
 		context.AfterFunc(ctx, func() { e.export.end(ctx) })
@@ -106,6 +111,7 @@ func (e *cacheExporter) reset() {
 	e.pool = &choice.Pool{}
 	e.tally = tally{}
 	e.records = make(map[*solver.Remote]*record)
+	e.size = configSize{}
 }
 
 // askedCompression returns the compression that the attributes of an export ask for,
@@ -153,7 +159,11 @@ func (e *cacheExporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, resul
 	case config.ModeOff, config.ModeObserve:
 		return e.Exporter.Add(dgst, deps, results)
 	}
-	return e.Exporter.Add(dgst, deps, e.keep(results))
+	record, ok, err := e.Exporter.Add(dgst, deps, e.keep(results))
+	if ok && err == nil {
+		e.size.add(record, dgst, deps, len(results))
+	}
+	return record, ok, err
 }
 
 // keep replaces all results of one origin by one.
@@ -228,7 +238,7 @@ func (e *cacheExporter) settle(ctx context.Context, rule choice.Rule, writes str
 	// Without the records that were skipped, the others would replace a whole
 	// cache by a part of it.
 	if by != "" {
-		e.decide(config.ModeBlock, OutcomeBlocked, added)
+		e.decide(ctx, config.ModeBlock, OutcomeBlocked, added)
 		e.reportBlocked(ctx, by)
 		return false
 	}
@@ -238,20 +248,19 @@ func (e *cacheExporter) settle(ctx context.Context, rule choice.Rule, writes str
 		w.settle(ctx, r)
 	}
 	e.guard.stats.chosen(chosen)
-	if added.err == nil {
-		added.err = chosen.Err
-	}
+	added.write(chosen)
+	e.layersSize = added.layers * layerSize
 	switch {
 	case added.records > 0:
-		e.decide(mode, OutcomeDegraded, added)
+		e.decide(ctx, mode, OutcomeDegraded, added)
 	case observed.records > 0:
-		e.decide(mode, OutcomeObserved, observed)
+		e.decide(ctx, mode, OutcomeObserved, observed)
 	default:
-		e.decide(mode, OutcomeUntouched, added)
+		e.decide(ctx, mode, OutcomeUntouched, added)
 	}
 	// An inline exporter comes by for every image of the build.
 	if !e.reported {
-		e.reported = added.report(ctx, e.export.exporterType, writes)
+		e.reported = added.report(ctx, e.export, writes)
 	}
 	return true
 }
@@ -279,7 +288,12 @@ func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error)
 	if !e.settle(ctx, rule, writes) {
 		return nil, nil
 	}
-	return e.Exporter.Finalize(ctx)
+	config := int64(e.size.bytes + e.layersSize)
+	response, err := e.Exporter.Finalize(ctx)
+	if err == nil && !e.guard.upstreams(e.export) {
+		e.warnUnimportable(ctx, config, manifestSize(response))
+	}
+	return response, err
 }
 
 // rule returns which blobs the export writes, also in words.

@@ -6,7 +6,11 @@ import (
 
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/progress"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
+
+	"github.com/bkguard/bkguard/internal/choice"
 )
 
 // tally adds up what the guard had to do in one export.
@@ -19,6 +23,11 @@ type tally struct {
 	avoided uint64
 	// requested is the compression that was asked for, empty without records.
 	requested string
+	// layers are written, of which blobs are the distinct blobs, and bytes their size.
+	// Of replaced layers another blob is written than their record owns.
+	layers, blobs int
+	bytes         int64
+	replaced      int64
 	// err is the first failure to look up variants.
 	err error
 }
@@ -38,12 +47,34 @@ func (t *tally) add(p *provider) {
 	}
 }
 
+// write adds up what is written.
+func (t *tally) write(c *choice.Choice) {
+	blobs := make(map[digest.Digest]struct{})
+	c.Layers(func(desc ocispecs.Descriptor) {
+		t.layers++
+		if _, ok := blobs[desc.Digest]; !ok {
+			blobs[desc.Digest] = struct{}{}
+			t.bytes += desc.Size
+		}
+	})
+	t.blobs = len(blobs)
+	for _, n := range c.Replaced {
+		t.replaced += n
+	}
+	if t.err == nil {
+		t.err = c.Err
+	}
+}
+
 // report writes the one log line of an export, and the line that the user of
 // the client sees. What the export writes is said in words, such as "gzip". An
 // export that the guard had nothing to do with goes without; it reports whether
 // it has written any.
-func (t *tally) report(ctx context.Context, exporterType, writes string) bool {
-	entry := bklog.G(ctx).WithField("exporter", exporterType)
+func (t *tally) report(ctx context.Context, e *export, writes string) bool {
+	entry := bklog.G(ctx).WithFields(logrus.Fields{
+		"exporter": e.exporterType, "session": e.session, "cache": e.cache,
+		"blobs": t.blobs, "bytes": t.bytes, "replaced": t.replaced,
+	})
 	if t.records > 0 {
 		entry = entry.WithFields(fields(t.widest)).WithFields(logrus.Fields{
 			"records": t.records, "avoided": t.avoided, "compression": t.requested,

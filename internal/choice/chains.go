@@ -52,6 +52,19 @@ func (c *Chains) Keep(chain []ocispecs.Descriptor) []ocispecs.Descriptor {
 	return kept[:len(kept):len(kept)]
 }
 
+// each calls f for each place in the chains with the descriptor that is there.
+func (c *Chains) each(f func(ocispecs.Descriptor)) {
+	pending := []*link{&c.root}
+	for len(pending) > 0 {
+		at := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
+		for _, next := range at.above {
+			f(next.chain[len(next.chain)-1])
+			pending = append(pending, next)
+		}
+	}
+}
+
 // equal reports whether two descriptors of the same blob are the same.
 func equal(a, b ocispecs.Descriptor) bool {
 	return a.Size == b.Size && a.MediaType == b.MediaType && slices.Equal(a.URLs, b.URLs) && maps.Equal(a.Annotations, b.Annotations)

@@ -32,8 +32,8 @@ const (
 func Reasons() []Reason { return []Reason{Requested, Smaller, OfImage, Gone} }
 
 // Choice is what an export writes for the layers of its records. It is made by
-// [Pool.Choose], and safe for concurrent use once it is: Info and ReaderAt change
-// nothing.
+// [Pool.Choose]. Provider and Known may be called concurrently once all chains are
+// asked for.
 type Choice struct {
 	pool *Pool
 	rule Rule
@@ -41,6 +41,8 @@ type Choice struct {
 	chosen map[occurrence]chosen
 	// written has the descriptor that is written for a blob of a layer.
 	written map[[2]digest.Digest]ocispecs.Descriptor
+	// chains has the chains that are written.
+	chains Chains
 	// infos are of blobs that are there, gone those that are not.
 	infos map[digest.Digest]content.Info
 	gone  map[digest.Digest]struct{}
@@ -91,8 +93,8 @@ func (p *Pool) Choose(rule Rule) *Choice {
 	return c
 }
 
-// Chain returns the chain that is written for a record. It is false if no blob of one
-// of its layers is there.
+// Chain returns the chain that is written for a record, which is shared like those of
+// [Chains]. It is false if no blob of one of its layers is there.
 func (c *Choice) Chain(ctx context.Context, layers []*Layer) ([]ocispecs.Descriptor, bool) {
 	chain := make([]ocispecs.Descriptor, len(layers))
 	whole := true
@@ -109,8 +111,16 @@ func (c *Choice) Chain(ctx context.Context, layers []*Layer) ([]ocispecs.Descrip
 		chain[i] = found.desc
 		whole = whole && found.ok
 	}
-	return chain, whole
+	if !whole {
+		return chain, false
+	}
+	return c.chains.Keep(chain), true
 }
+
+// Layers calls f for each layer that is written: a blob upon those below it. One that is
+// in several chains upon the same layers is written once, as upstream has it
+// (cache/remotecache/v1/utils.go).
+func (c *Choice) Layers(f func(ocispecs.Descriptor)) { c.chains.each(f) }
 
 // choose returns the best blob of a layer that is there.
 func (c *Choice) choose(ctx context.Context, l *Layer, position int) (ocispecs.Descriptor, bool) {

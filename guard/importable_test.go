@@ -1,0 +1,110 @@
+package guard
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/bklog"
+	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/util/contentutil"
+	"github.com/moby/buildkit/util/progress"
+	digest "github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/config"
+)
+
+// exportRecords exports so many records, each upon the one before, with upstream's
+// exporter. It returns the size of the config that was written, what the clients were
+// warned of, and the lines of the log about it.
+func exportRecords(t *testing.T, exporterType string, records int) (size int64, warnings []string, logged []*logrus.Entry) {
+	t.Helper()
+	c := newTestCache(t)
+	g := newTestGuard(t, config.Config{})
+	target := contentutil.NewBuffer()
+	e := decorated(t, g, exporterType, contentExporter(target, compression.New(compression.Gzip)), nil)
+	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, c.chain(t, 3))
+	remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), c.chain(t, 3), requested(e.Config().Compression.Type), true)
+	require.NoError(t, err)
+	var links [][]solver.CacheLink
+	for n := range records {
+		record, ok, err := e.Add(digest.FromString(fmt.Sprint(n)), links, []solver.CacheExportResult{{Result: remotes[0]}})
+		require.NoError(t, err)
+		require.True(t, ok)
+		links = [][]solver.CacheLink{{{Src: record, Selector: "/a/file"}}}
+	}
+	logger, hook := logtest.NewNullLogger()
+	reader, ctx, closeProgress := progress.NewContext(bklog.WithLogger(c.ctx, logrus.NewEntry(logger)))
+	x := finalize(t, ctx, e, target)
+	closeProgress(nil)
+	for {
+		updates, err := reader.Read(c.ctx)
+		if err != nil {
+			break
+		}
+		for _, p := range updates {
+			if w, ok := p.Sys.(client.VertexWarning); ok {
+				warnings = append(warnings, string(w.Short))
+			}
+		}
+	}
+	for _, entry := range hook.AllEntries() {
+		if entry.Message == "cache is too large to be imported" {
+			logged = append(logged, entry)
+		}
+	}
+	data, err := json.Marshal(x.config)
+	require.NoError(t, err)
+	return int64(len(data)), warnings, logged
+}
+
+// TestCacheThatNobodyImportsIsWarnedOf has caches on both sides of what upstream
+// imports.
+func TestCacheThatNobodyImportsIsWarnedOf(t *testing.T) {
+	for name, tc := range map[string]struct {
+		exporterType string
+		records      int
+		warned       bool
+	}{
+		"small":                     {"registry", 100, false},
+		"just small enough":         {"registry", 5400, false},
+		"too large":                 {"registry", 5700, true},
+		"too large for a directory": {"local", 5700, true},
+		"read without a limit":      {"s3", 5700, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			size, warnings, logged := exportRecords(t, tc.exporterType, tc.records)
+			if tc.exporterType != "s3" {
+				assert.Equal(t, tc.warned, size > importLimit, "%d bytes", size)
+			}
+			if !tc.warned {
+				assert.Empty(t, warnings)
+				assert.Empty(t, logged)
+				return
+			}
+			require.Len(t, warnings, 1)
+			assert.Regexp(t, `^cache guard: the config of this cache has about 1\.[0-9]+MiB, and no daemon imports more than 1MiB: export with mode=min`, warnings[0])
+			require.Len(t, logged, 1)
+			assert.InEpsilon(t, size, logged[0].Data["config"], 0.02, "about what was written")
+		})
+	}
+}
+
+func TestRecordsThatCannotBeComparedAreNotCounted(t *testing.T) {
+	var s configSize
+	s.add(nil, "sha256:x", nil, 1)
+	s.add(incomparable{}, "sha256:x", nil, 1)
+	assert.Zero(t, s.bytes)
+}
+
+// incomparable is a record that panics as the key of a map.
+type incomparable struct {
+	*solver.CacheExporterRecordBase
+	_ []int
+}
