@@ -32,12 +32,6 @@ func Unwrap(t compression.Type) compression.Type {
 	return t
 }
 
-// Waits reports whether a type is one of Waiting.
-func Waits(t compression.Type) bool {
-	_, ok := t.(*waiting)
-	return ok
-}
-
 // waiting is a compression type whose compressors wait for memory.
 type waiting struct {
 	compression.Type

@@ -71,7 +71,13 @@ func (g *Gate) Budget() uint64 { return g.max }
 func (g *Gate) Take(n uint64) (free func(), ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.lines) > 0 || !g.fits(n) {
+	if len(g.lines) > 0 {
+		return nil, false
+	}
+	if !g.fits(n) {
+		g.dropIdle()
+	}
+	if !g.fits(n) {
 		return nil, false
 	}
 	g.taken += n
@@ -145,26 +151,42 @@ func (g *Gate) endTurn(line *Line) {
 }
 
 // release gives back a hold, if the gate has not taken it back before; mu is held.
-func (g *Gate) release(h *Hold) bool {
+func (g *Gate) release(h *Hold) {
+	if g.drop(h) {
+		g.admit()
+	}
+}
+
+// drop forgets a hold and reports whether there was one; mu is held. The caller
+// calls admit.
+func (g *Gate) drop(h *Hold) bool {
 	if _, ok := g.holds[h]; !ok {
 		return false
 	}
 	delete(g.holds, h)
 	g.held -= h.bytes
 	g.running[h.kind]--
-	g.admit()
 	return true
 }
 
-// expire takes back what nobody has made use of for the length of a lease.
+// expire lets in who waits for memory that is not made use of.
 func (g *Gate) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.dropIdle()
+	// All are dropped by now: their order does not decide who is let in.
+	g.admit()
+}
+
+// dropIdle takes back what nobody has made use of for the length of a lease; mu is
+// held. The caller calls admit.
+func (g *Gate) dropIdle() {
 	for h := range g.holds {
 		idle := time.Since(h.renewed.Load().(time.Time))
-		if idle < lease || !g.release(h) {
+		if idle < lease {
 			continue
 		}
+		g.drop(h)
 		g.expired++
 		bklog.L.WithField("kind", h.kind).WithField("bytes", h.bytes).WithField("idle", idle.Round(time.Second)).
 			Warn("memory taken back from a layer that makes no progress")

@@ -138,7 +138,7 @@ type Hold struct {
 }
 
 // Renew tells that the work makes progress. A hold that is not renewed for five
-// minutes is taken back when others wait.
+// minutes is taken back when others want memory.
 func (h *Hold) Renew() {
 	if h != nil {
 		h.renewed.Store(time.Now())

@@ -1,0 +1,209 @@
+package uploads
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/moby/buildkit/util/contentutil"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/internal/memory"
+)
+
+// layerBytes is what each layer of the tests costs.
+const layerBytes = 100
+
+func fixedCost(int64) uint64 { return layerBytes }
+
+// blobs are a provider with so many layers, and their descriptors.
+func blobs(tb testing.TB, layers int) (content.Provider, []ocispecs.Descriptor) {
+	tb.Helper()
+	buffer := contentutil.NewBuffer()
+	var descs []ocispecs.Descriptor
+	for n := range layers {
+		data := fmt.Appendf(nil, "layer %d", n)
+		desc := ocispecs.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))}
+		w, err := buffer.Writer(tb.Context(), content.WithRef(desc.Digest.String()), content.WithDescriptor(desc))
+		require.NoError(tb, err)
+		_, err = w.Write(data)
+		require.NoError(tb, err)
+		require.NoError(tb, w.Commit(tb.Context(), desc.Size, desc.Digest))
+		descs = append(descs, desc)
+	}
+	return buffer, descs
+}
+
+func readAll(ra content.ReaderAt) error {
+	_, err := io.Copy(io.Discard, content.NewReader(ra))
+	return err
+}
+
+// TestExportersThatCloseLateOrNeverGoOn sends layers as upstream does it for s3, where a
+// goroutine closes its readers after its last layer, and for azblob, where nobody does.
+// There is memory for one layer.
+func TestExportersThatCloseLateOrNeverGoOn(t *testing.T) {
+	for name, tc := range map[string]struct {
+		parallel int
+		closes   bool
+	}{"s3": {4, true}, "azblob": {1, false}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := memory.NewGate(layerBytes, 1, nil)
+				provider, descs := blobs(t, 20)
+				layers := New(gate.Line(nil), fixedCost, tc.parallel)
+				tasks := make(chan ocispecs.Descriptor, len(descs))
+				for _, desc := range descs {
+					tasks <- desc
+				}
+				close(tasks)
+				var workers sync.WaitGroup
+				for range tc.parallel {
+					workers.Go(func() {
+						for desc := range tasks {
+							ra, err := layers.ReaderAt(t.Context(), provider, desc)
+							if !assert.NoError(t, err) {
+								return
+							}
+							if tc.closes {
+								defer ra.Close() // in a loop, as upstream has it
+							}
+							assert.NoError(t, readAll(ra))
+						}
+					})
+				}
+				workers.Wait()
+				layers.Release()
+				assert.Zero(t, gate.Status().Held)
+				assert.Zero(t, gate.Status().Expired, "nobody had to wait for a lease to end")
+			})
+		})
+	}
+}
+
+// TestNoMoreIsSentThanThereIsMemoryFor has two goroutines and memory for one layer.
+func TestNoMoreIsSentThanThereIsMemoryFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := memory.NewGate(layerBytes, 1, nil)
+		provider, descs := blobs(t, 2)
+		layers := New(gate.Line(nil), fixedCost, 2)
+		first, err := layers.ReaderAt(t.Context(), provider, descs[0])
+		require.NoError(t, err)
+		second := make(chan content.ReaderAt)
+		go func() {
+			ra, err := layers.ReaderAt(t.Context(), provider, descs[1])
+			assert.NoError(t, err)
+			second <- ra
+		}()
+		synctest.Wait()
+		assert.Equal(t, 1, gate.Status().Waiting[memory.Upload], "the first may still be under way")
+		require.NoError(t, first.Close())
+		require.NoError(t, (<-second).Close())
+		assert.Zero(t, gate.Status().Held)
+	})
+}
+
+// TestLayersThatWereReadAreReleasedFirst has three goroutines, one of which asks for the
+// next layer.
+func TestLayersThatWereReadAreReleasedFirst(t *testing.T) {
+	gate := memory.NewGate(3*layerBytes, 1, nil)
+	provider, descs := blobs(t, 4)
+	layers := New(gate.Line(nil), fixedCost, 3)
+	var open []*layer
+	for _, desc := range descs[:3] {
+		ra, err := layers.ReaderAt(t.Context(), provider, desc)
+		require.NoError(t, err)
+		open = append(open, ra.(*layer))
+	}
+	require.NoError(t, readAll(open[1]))
+	last, err := layers.ReaderAt(t.Context(), provider, descs[3])
+	require.NoError(t, err)
+	assert.Equal(t, []*layer{open[0], open[2], last.(*layer)}, layers.open)
+	layers.Release()
+	layers.Release()
+	assert.Zero(t, gate.Status().Held)
+	require.NoError(t, last.Close())
+}
+
+// closing notes that it was closed.
+type closing struct {
+	content.ReaderAt
+	closed *bool
+}
+
+func (c closing) Close() error {
+	*c.closed = true
+	return c.ReaderAt.Close()
+}
+
+type providerFunc func() (content.ReaderAt, error)
+
+func (f providerFunc) ReaderAt(context.Context, ocispecs.Descriptor) (content.ReaderAt, error) {
+	return f()
+}
+
+func TestFailedUploadsHoldNothing(t *testing.T) {
+	gate := memory.NewGate(layerBytes, 1, nil)
+	provider, descs := blobs(t, 1)
+	layers := New(gate.Line(nil), fixedCost, 1)
+	missing := errors.New("blob is missing")
+	_, err := layers.ReaderAt(t.Context(), providerFunc(func() (content.ReaderAt, error) { return nil, missing }), descs[0])
+	require.ErrorIs(t, err, missing)
+
+	other, err := gate.Line(nil).Acquire(t.Context(), memory.Conversion, layerBytes)
+	require.NoError(t, err)
+	gone := errors.New("client is gone")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	var closed bool
+	_, err = layers.ReaderAt(ctx, providerFunc(func() (content.ReaderAt, error) {
+		ra, err := provider.ReaderAt(t.Context(), descs[0])
+		return closing{ra, &closed}, err
+	}), descs[0])
+	require.ErrorIs(t, err, gone)
+	assert.True(t, closed)
+	other.Release()
+	assert.Zero(t, gate.Status().Held)
+	assert.Zero(t, layers.asking)
+}
+
+func TestExportersThatStreamCostNothing(t *testing.T) {
+	provider, descs := blobs(t, 1)
+	for _, exporterType := range []string{"registry", "local", "inline", "gha", "mine"} {
+		cost, parallel := Of(exporterType, nil)
+		layers := New(nil, cost, parallel)
+		require.Nil(t, layers)
+		ra, err := layers.ReaderAt(t.Context(), provider, descs[0])
+		require.NoError(t, err)
+		_, counted := ra.(*layer)
+		assert.False(t, counted)
+		require.NoError(t, ra.Close())
+		layers.Release()
+	}
+}
+
+func TestCosts(t *testing.T) {
+	s3, parallel := Of("s3", nil)
+	assert.Equal(t, 4, parallel)
+	assert.EqualValues(t, 2<<20, s3(1<<20))
+	assert.EqualValues(t, s3Parts, s3(200<<20))
+	azblob, parallel := Of("azblob", nil)
+	assert.Equal(t, 1, parallel)
+	assert.EqualValues(t, azblobBlock, azblob(1<<20))
+	assert.EqualValues(t, 4*azblobBlock, azblob(200<<20))
+	for value, want := range map[string]int{"8": 8, "1": 1, "0": 4, "x": 4, "": 4} {
+		_, parallel = Of("s3", map[string]string{s3WorkersKey: value})
+		assert.Equal(t, want, parallel, value)
+	}
+	for _, cost := range []Cost{s3, azblob} {
+		assert.LessOrEqual(t, cost(-1), cost(0), "no size is no reason to panic")
+	}
+}
