@@ -58,12 +58,13 @@ func ParseMode(what, word string) (Mode, error) {
 type Prefer string
 
 const (
-	// PreferRequested takes the blob in the compression the export asked for,
-	// and the layer's own blob where there is none. It is the default.
+	// PreferRequested takes the blob in the compression that the export asks for with
+	// compression=. Without that attribute, and where there is no such blob, it takes
+	// the blob that the record owns. It is the default.
 	PreferRequested Prefer = "requested"
 	// PreferSmallest takes the smallest blob, whatever its compression.
 	PreferSmallest Prefer = "smallest"
-	// PreferMain takes the worker's own blob.
+	// PreferMain takes the blob that the record owns, also with compression=.
 	PreferMain Prefer = "main"
 )
 

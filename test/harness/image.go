@@ -3,6 +3,7 @@ package harness
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -33,6 +34,11 @@ type Base struct {
 	LayerSize int
 	// Zstd compresses the layers with zstd instead of gzip.
 	Zstd bool
+	// Best compresses the layers with gzip at its highest level instead of its
+	// lowest, so that the same files are in other blobs.
+	Best bool
+	// Empty is the number of layers without any file on top of the others.
+	Empty int
 }
 
 // PushBase makes the image, pushes it and returns its name.
@@ -49,6 +55,12 @@ func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
 	if b.LayerSize > 0 {
 		tag += "-" + strconv.Itoa(b.LayerSize)
 	}
+	if b.Best {
+		tag += "-best"
+	}
+	if b.Empty > 0 {
+		tag += "-empty-" + strconv.Itoa(b.Empty)
+	}
 	imageName, err := r.push(ctx, fmt.Sprintf("base-%s:%s", kind, tag), image)
 	if err != nil {
 		return "", fmt.Errorf("push a base image: %w", err)
@@ -63,7 +75,7 @@ func (r *Registry) PushProgram(ctx context.Context, repository string, binary []
 	if err != nil {
 		return "", fmt.Errorf("make an image of a program: %w", err)
 	}
-	layer, err := gzipLayer([]file{newFile("bin/program", 0o755, binary)})
+	layer, err := gzipLayer([]file{newFile("bin/program", 0o755, binary)}, gzip.BestSpeed)
 	if err != nil {
 		return "", fmt.Errorf("make an image of a program: %w", err)
 	}
@@ -115,6 +127,13 @@ func (b Base) image(ctx context.Context) (v1.Image, error) {
 		}
 		layers = append(layers, layer)
 	}
+	for range b.Empty {
+		layer, err := b.layer(func() []file { return nil })
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, layer)
+	}
 	return mutate.AppendLayers(image, layers...)
 }
 
@@ -135,7 +154,11 @@ func (b Base) files(n int, step []byte) []file {
 // layer makes a layer of files in the compression of the image.
 func (b Base) layer(files func() []file) (v1.Layer, error) {
 	if !b.Zstd {
-		return gzipLayer(files())
+		level := gzip.BestSpeed
+		if b.Best {
+			level = gzip.BestCompression
+		}
+		return gzipLayer(files(), level)
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		content, err := archive(files())
@@ -148,14 +171,14 @@ func (b Base) layer(files func() []file) (v1.Layer, error) {
 	}, tarball.WithMediaType(types.OCILayerZStd), tarball.WithCompression(compression.ZStd))
 }
 
-// gzipLayer makes a layer of files. They are read, compressed and given a digest
+// gzipLayer makes a layer of files at a level of gzip. They are read, compressed and given a digest
 // only once and all at the same time, when the layer is pushed.
-func gzipLayer(files []file) (v1.Layer, error) {
+func gzipLayer(files []file, level int) (v1.Layer, error) {
 	content, err := archive(files)
 	if err != nil {
 		return nil, err
 	}
-	return stream.NewLayer(io.NopCloser(content), stream.WithMediaType(types.OCILayer)), nil
+	return stream.NewLayer(io.NopCloser(content), stream.WithMediaType(types.OCILayer), stream.WithCompressionLevel(level)), nil
 }
 
 // newImage is an image for this machine without layers.
