@@ -43,6 +43,9 @@ type export struct {
 	// twice for each record (solver/exporter.go). Both are protected by mu.
 	refs    map[refKey]cache.ImmutableRef
 	answers map[refKey]*solver.Remote
+	// closed says that the request has ended, so that nobody would release what is
+	// held from now on; protected by mu.
+	closed bool
 	// chains has the chains of the answers, protected by mu.
 	chains choice.Chains
 	// observed is what ModeEnforce would have done, protected by mu.
@@ -120,6 +123,14 @@ func (e *export) takeSkipped() ModeSource {
 	return by
 }
 
+// close ends an export whose request has ended.
+func (e *export) close(ctx context.Context) {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.end(ctx)
+}
+
 // end releases all refs and forgets what was remembered.
 func (e *export) end(ctx context.Context) {
 	e.mu.Lock()
@@ -142,7 +153,7 @@ func (e *export) hold(w worker.Worker, ref cache.ImmutableRef) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	key := refKey{w, ref.ID()}
-	if _, ok := e.refs[key]; ok {
+	if _, ok := e.refs[key]; ok || e.closed {
 		return
 	}
 	if e.refs == nil {

@@ -84,6 +84,21 @@ func TestRefsAreHeldUntilTheExportHasEnded(t *testing.T) {
 	}
 }
 
+// TestNothingIsHeldAfterTheRequest has a worker that is asked when nobody would release
+// the ref any more.
+func TestNothingIsHeldAfterTheRequest(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.loose(t, 1)
+	g := newTestGuard(t, config.Config{})
+	e := g.newExport("registry", "", nil)
+	e.close(t.Context())
+	asked := compression.New(exportCompression{Type: compression.Gzip, export: e})
+	_, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, cacheconfig.RefConfig{Compression: asked}, true)
+	require.NoError(t, err)
+	require.NoError(t, ref.Release(c.ctx))
+	assert.True(t, c.pruned(t, ref.ID()))
+}
+
 // failingExporter fails at the end.
 type failingExporter struct{ remotecache.Exporter }
 

@@ -89,7 +89,7 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 		e.export.session, e.export.cache = sessionOf(s), cacheOf(attrs)
 		e.reset()
 		// An export that fails or is cancelled never comes to Finalize.
-		context.AfterFunc(ctx, func() { e.export.end(ctx) })
+		context.AfterFunc(ctx, func() { e.export.close(ctx) })
 		if _, ok := inner.(inlineCache); ok {
 			return &inlineExporter{e}, nil
 		}

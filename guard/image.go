@@ -40,13 +40,15 @@ func (e *imageExporter) Resolve(ctx context.Context, id int, attrs map[string]st
 	if err != nil {
 		return nil, err
 	}
-	// Upstream casts the ref of a nydus image to its own type
-	// (cache/compression_nydus.go, in a daemon with that build tag).
-	if t := inner.Config().Compression().Type; t != nil && t.String() == "nydus" {
+	if c := inner.Config(); c == nil || isNydus(c.Compression()) {
 		return inner, nil
 	}
 	return e.guard.newImageExport(inner, rewritesTimestamps(attrs)), nil
 }
+
+// isNydus reports whether images are made in nydus. Upstream casts the refs of these to
+// its own type (cache/compression_nydus.go, in a daemon with that build tag).
+func isNydus(c compression.Config) bool { return c.Type != nil && c.Type.String() == "nydus" }
 
 // rewritesTimestamps reports whether attributes of an image export ask for layers
 // that are written anew with other timestamps. Upstream has refused an invalid

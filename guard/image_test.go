@@ -264,3 +264,31 @@ func TestInlineExportsAskInTheLineOfTheirImage(t *testing.T) {
 	assert.Same(t, instance.(*imageExport).conversions.line, export.conversions.line)
 	assert.Equal(t, "inline", export.typeName())
 }
+
+// TestSomeExportsAreLeftAlone has instances that the guard cannot decorate.
+func TestSomeExportsAreLeftAlone(t *testing.T) {
+	nydus := compression.New(namedType{compression.Gzip})
+	for _, inner := range []exporter.ExporterInstance{&sourceInstance{config: nydus}, noConfig{}} {
+		e := &imageExporter{Exporter: resolved{inner}, guard: newTestGuard(t, config.Config{})}
+		got, err := e.Resolve(t.Context(), 0, nil)
+		require.NoError(t, err)
+		assert.Equal(t, inner, got)
+	}
+}
+
+// namedType is a compression that only a daemon with a build tag has.
+type namedType struct{ compression.Type }
+
+func (namedType) String() string { return "nydus" }
+
+// noConfig is an instance of an embedder without a configuration.
+type noConfig struct{ exporter.ExporterInstance }
+
+func (noConfig) Config() *exporter.Config { return nil }
+
+// resolved is an exporter that makes one instance.
+type resolved struct{ instance exporter.ExporterInstance }
+
+func (r resolved) Resolve(context.Context, int, map[string]string) (exporter.ExporterInstance, error) {
+	return r.instance, nil
+}
