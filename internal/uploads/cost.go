@@ -11,7 +11,7 @@ type Cost func(size int64) uint64
 // sends at a time with these attributes. The cost is nil if the exporter streams:
 // registry, local, inline and gha read a layer in small pieces.
 //
-// The figures are those of BenchmarkUploadBytes.
+// The figures are what the SDKs allocate, read in their source.
 func Of(exporterType string, attrs map[string]string) (cost Cost, parallel int) {
 	switch exporterType {
 	case "s3":
@@ -23,8 +23,9 @@ func Of(exporterType string, attrs map[string]string) (cost Cost, parallel int) 
 }
 
 const (
-	// s3Parts is what the SDK of s3 holds of a layer: the beginning that tells
-	// whether it is large, and parts in a pool (feature/s3/transfermanager).
+	// s3Parts is what the SDK of s3 holds of a large layer at most: the first 16 MiB,
+	// read into a buffer that grows, so up to 32 MiB and as much garbage while it does,
+	// and six parts of 8 MiB (feature/s3/transfermanager, nextReader and partPool).
 	s3Parts = 100 << 20
 	// s3Workers is the number of layers that are sent at a time by default, and
 	// s3WorkersKey the attribute for another (cache/remotecache/s3/s3.go).
