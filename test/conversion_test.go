@@ -45,7 +45,7 @@ func TestConversionsSurvive(t *testing.T) {
 			image: forced("zstd"), limit: 512, peak: 400, line: "zstd",
 		},
 		"image in zstd in half the memory": {
-			base: harness.Base{Layers: 61, LayerSize: 8 * mebibyte}, steps: steps,
+			base: harness.Base{Layers: 30, LayerSize: 8 * mebibyte}, steps: steps,
 			image: forced("zstd"), limit: 256, peak: 256,
 		},
 		"cache in zstd at the highest level": {
@@ -57,7 +57,7 @@ func TestConversionsSurvive(t *testing.T) {
 			export: forced("estargz"), limit: 512, peak: 400,
 		},
 		"first cache of many steps": {
-			base: harness.Base{Layers: 2}, steps: 100,
+			base: harness.Base{Layers: 2}, steps: 50,
 			export: "compression=zstd,compression-level=22", limit: 512, peak: 460,
 		},
 	} {

@@ -36,9 +36,9 @@ func TestBudgetIsAShareOfWhatTheDaemonHas(t *testing.T) {
 		memory int64
 		want   uint64
 	}{
-		"5% of 90%":               {config.Config{}, 1000 << 20, 45 << 20},
-		"off is all of it":        {config.Config{MemoryLimit: config.Memory{Off: true}}, 1000 << 20, 50 << 20},
-		"a size wins":             {config.Config{MemoryLimit: config.Memory{Bytes: 200 << 20}}, 1000 << 20, 10 << 20},
+		"25% of 90%":              {config.Config{}, 1000 << 20, 225 << 20},
+		"off is all of it":        {config.Config{MemoryLimit: config.Memory{Off: true}}, 1000 << 20, 250 << 20},
+		"a size wins":             {config.Config{MemoryLimit: config.Memory{Bytes: 200 << 20}}, 1000 << 20, 50 << 20},
 		"a budget that is a size": {config.Config{MaxMemory: config.Memory{Bytes: 7}}, 1000 << 20, 7},
 	} {
 		l, err := newLimits(tc.config.WithDefaults(), "", tc.memory)
