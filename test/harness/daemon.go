@@ -301,6 +301,7 @@ func (d *Daemon) Stop(ctx context.Context) (Exit, error) {
 	}
 	var exit Exit
 	if d.process != nil {
+		peak, alive := d.peak()
 		if err := d.process.Stop(ctx); err != nil {
 			return Exit{}, err
 		}
@@ -308,6 +309,9 @@ func (d *Daemon) Stop(ctx context.Context) (Exit, error) {
 			return Exit{}, err
 		}
 		exit = exitOf(d.process.State())
+		if alive {
+			exit.PeakRSS = peak
+		}
 	}
 	// Also when ctx has ended, the groups must go.
 	removal, cancel := context.WithTimeout(context.WithoutCancel(ctx), killDelay)
@@ -333,8 +337,8 @@ func exitOf(state *os.ProcessState) Exit {
 	if s, ok := state.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 		exit.Signal = s.Signal()
 	}
-	// The kernel counts in KiB, and from before the exec: never less than what
-	// this process holds.
+	// The kernel counts in KiB, and from before the exec: never less than the most
+	// that this process has held, which is much with the race detector.
 	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
 		exit.PeakRSS = u.Maxrss * 1024
 	}

@@ -118,6 +118,22 @@ func (d *Daemon) Goroutines(ctx context.Context) (int, error) {
 	return n, nil
 }
 
+// peak is the most memory that the daemon has held since its exec, in bytes. It is
+// false for a daemon that has ended.
+func (d *Daemon) peak() (bytes int64, alive bool) {
+	text, err := os.ReadFile(proc(d.process.pid, "status"))
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+			return kib << 10, true
+		}
+	}
+	return 0, false // a zombie has no memory
+}
+
 // resident is the memory that the daemon holds, in bytes. It leaves out what is
 // mapped from files, the program and upstream's databases: that is page cache,
 // which the kernel takes back, and databases are as large as their records.
