@@ -257,17 +257,21 @@ func TestCancelledWorkLeavesTheQueueAtOnce(t *testing.T) {
 	})
 }
 
-// TestCancelAtTheLastMoment ends the context of work while it is admitted: it has
-// the hold or an error, never both.
+// TestCancelAtTheLastMoment ends the context of work before or after it is admitted,
+// and before it has heard of either: it has the hold or an error, never both.
 func TestCancelAtTheLastMoment(t *testing.T) {
 	var admitted, cancelled int
-	for range 200 {
+	for i := range 200 {
 		synctest.Test(t, func(t *testing.T) {
 			g := NewGate(1, 1, nil)
 			l := g.Line(nil)
 			first := acquire(t.Context(), l, Conversion, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			second := acquire(ctx, l, Conversion, 1)
+			defer cancel()
+			if i%2 == 0 {
+				cancel()
+			}
 			first.hold.Release()
 			cancel()
 			synctest.Wait()
