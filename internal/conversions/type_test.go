@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/converter"
-	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -31,8 +31,8 @@ func open(ctx context.Context, t compression.Type) (io.WriteCloser, error) {
 	return compress(io.Discard, t.MediaType())
 }
 
-// convert converts a layer with upstream's converter and returns the digest of its blob.
-func convert(tb testing.TB, from compression.Type, to compression.Config, layer []byte) (digest.Digest, error) {
+// convert converts a layer with upstream's converter and returns its blob.
+func convert(tb testing.TB, from compression.Type, to compression.Config, layer []byte) (ocispecs.Descriptor, error) {
 	tb.Helper()
 	s := newStore(tb)
 	ctx := namespaces.WithNamespace(tb.Context(), "test")
@@ -42,15 +42,15 @@ func convert(tb testing.TB, from compression.Type, to compression.Config, layer 
 	require.NotNil(tb, f)
 	converted, err := f(ctx, s, desc)
 	if err != nil {
-		return "", err
+		return ocispecs.Descriptor{}, err
 	}
-	return converted.Digest, nil
+	return *converted, nil
 }
 
 // TestBlobsAreThoseOfUpstream converts a layer to every type and level with and without
 // the wait.
 func TestBlobsAreThoseOfUpstream(t *testing.T) {
-	layer := tarOf(t, []byte("what is in the layer"))
+	layer := layerOf(t, 140<<10) // more than a block of zstd
 	gate := newGate()
 	for _, to := range allTypes {
 		from := compression.Type(compression.Gzip)
@@ -175,6 +175,30 @@ func TestCompressorThatIsNeverClosed(t *testing.T) {
 	})
 }
 
+// TestCompressorThatIsSlow keeps its memory as long as it writes.
+func TestCompressorThatIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := newGate()
+		w, err := open(t.Context(), Waiting(compression.Gzip, gate.Line(nil), &Stats{}, nil))
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			_, err := gate.Line(nil).Acquire(ctx, memory.Upload, gate.Budget())
+			assert.ErrorIs(t, err, context.Canceled)
+		}()
+		for range 4 {
+			time.Sleep(4 * time.Minute)
+			_, err := w.Write([]byte("x"))
+			require.NoError(t, err)
+		}
+		cancel()
+		synctest.Wait()
+		assert.Zero(t, gate.Status().Expired)
+		require.NoError(t, w.Close())
+		assert.Zero(t, gate.Status().Held)
+	})
+}
+
 // TestCancelledLayersLeaveTheQueue has a build that goes away while a layer waits.
 func TestCancelledLayersLeaveTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -206,6 +230,9 @@ func TestCostGrowsWithTheLevel(t *testing.T) {
 		last = cost
 	}
 	assert.Equal(t, Cost(compression.Zstd, new(3)), Cost(compression.Zstd, nil), "the default level")
+	for compressor, to := range map[uint64]compression.Type{0: compression.Uncompressed, gzipBytes: compression.Gzip, estargzBytes: compression.EStargz} {
+		assert.Greater(t, Cost(to, nil), zstdReaderBytes+compressor, "%s of a layer in zstd", to)
+	}
 	for _, known := range allTypes {
 		assert.GreaterOrEqual(t, Cost(broken{Type: unknown{}}, nil), Cost(known, new(22)), "an unknown type costs most")
 	}

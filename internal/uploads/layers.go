@@ -1,10 +1,11 @@
 // Package uploads makes the sending of layers wait for memory.
 //
 // The clients of some cache backends hold large parts of a layer while they send
-// it. That begins when an exporter of upstream opens a layer, but nothing tells
-// when it ends: the exporter for azblob never closes a reader
+// it. That begins when an exporter of upstream opens a layer, but no reader tells
+// when it ends: the exporter for azblob never closes one
 // (cache/remotecache/azblob/exporter.go), and that for s3 closes all of them when
-// a goroutine has sent its last layer (cache/remotecache/s3/s3.go).
+// a goroutine has sent its last layer (cache/remotecache/s3/s3.go). Their progress
+// tells it.
 package uploads
 
 import (
@@ -16,14 +17,16 @@ import (
 	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/content"
+	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/bkguard/bkguard/internal/memory"
 )
 
-// Layers opens the layers that one export sends, when there is memory for them. An
-// exporter sends a fixed number of layers at a time: when it asks for one more, an
-// earlier one must have been sent. Layers are made by New. A nil one opens every
+// Layers opens the layers that one export sends, when there is memory for them. A
+// layer has been sent when the progress of the exporter says so ([Layers.Watch]), or
+// when it is closed; or it must have been, when the exporter asks for one more than
+// the fixed number that it sends at a time. Layers are made by New. A nil one opens every
 // layer at once. It is safe for concurrent use.
 type Layers struct {
 	line     *memory.Line
@@ -57,7 +60,7 @@ func (l *Layers) ReaderAt(ctx context.Context, provider content.Provider, desc o
 	}
 	l.ask()
 	hold, err := l.line.Acquire(ctx, memory.Upload, l.cost(ra.Size()))
-	opened := &layer{ReaderAt: ra, layers: l, hold: hold}
+	opened := &layer{ReaderAt: ra, layers: l, dgst: desc.Digest, hold: hold}
 	l.answer(opened, err)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for the memory of an upload: %w", err), ra.Close())
@@ -113,6 +116,7 @@ func (l *Layers) Release() {
 type layer struct {
 	content.ReaderAt
 	layers *Layers
+	dgst   digest.Digest
 	hold   *memory.Hold
 	// read tells that the last byte was read.
 	read atomic.Bool

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/util/contentutil"
@@ -108,6 +110,7 @@ func TestNoMoreIsSentThanThereIsMemoryFor(t *testing.T) {
 		require.NoError(t, first.Close())
 		require.NoError(t, (<-second).Close())
 		assert.Zero(t, gate.Status().Held)
+		assert.Empty(t, layers.open, "what is closed is not taken for under way")
 	})
 }
 
@@ -123,6 +126,8 @@ func TestLayersThatWereReadAreReleasedFirst(t *testing.T) {
 		require.NoError(t, err)
 		open = append(open, ra.(*layer))
 	}
+	_, err := open[0].ReadAt(make([]byte, 1), 0)
+	require.NoError(t, err)
 	require.NoError(t, readAll(open[1]))
 	last, err := layers.ReaderAt(t.Context(), provider, descs[3])
 	require.NoError(t, err)
@@ -173,6 +178,50 @@ func TestFailedUploadsHoldNothing(t *testing.T) {
 	other.Release()
 	assert.Zero(t, gate.Status().Held)
 	assert.Zero(t, layers.asking)
+	assert.Empty(t, layers.open)
+}
+
+func TestReadersAreThoseOfTheProvider(t *testing.T) {
+	provider, descs := blobs(t, 1)
+	layers := New(nil, fixedCost, 1)
+	var closed bool
+	ra, err := layers.ReaderAt(t.Context(), providerFunc(func() (content.ReaderAt, error) {
+		ra, err := provider.ReaderAt(t.Context(), descs[0])
+		return closing{ra, &closed}, err
+	}), descs[0])
+	require.NoError(t, err)
+	read, err := io.ReadAll(content.NewReader(ra))
+	require.NoError(t, err)
+	assert.Equal(t, "layer 0", string(read))
+	assert.False(t, closed)
+	require.NoError(t, ra.Close())
+	assert.True(t, closed)
+}
+
+// TestLayersThatAreReadKeepTheirMemory has one that is sent so slowly that a lease would
+// end, if it were not read.
+func TestLayersThatAreReadKeepTheirMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := memory.NewGate(layerBytes, 1, nil)
+		provider, descs := blobs(t, 1)
+		layers := New(gate.Line(nil), fixedCost, 1)
+		ra, err := layers.ReaderAt(t.Context(), provider, descs[0])
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			_, err := gate.Line(nil).Acquire(ctx, memory.Upload, 1)
+			assert.ErrorIs(t, err, context.Canceled)
+		}()
+		for range 4 {
+			time.Sleep(4 * time.Minute)
+			_, err := ra.ReadAt(make([]byte, 1), 0)
+			require.NoError(t, err)
+		}
+		cancel()
+		synctest.Wait()
+		assert.Zero(t, gate.Status().Expired)
+		require.NoError(t, ra.Close())
+	})
 }
 
 func TestExportersThatStreamCostNothing(t *testing.T) {
@@ -194,16 +243,20 @@ func TestCosts(t *testing.T) {
 	s3, parallel := Of("s3", nil)
 	assert.Equal(t, 4, parallel)
 	assert.EqualValues(t, 2<<20, s3(1<<20))
-	assert.EqualValues(t, s3Parts, s3(200<<20))
+	assert.EqualValues(t, 2*(s3Small-1), s3(s3Small-1))
+	assert.EqualValues(t, s3Large, s3(s3Small))
+	assert.EqualValues(t, s3Large, s3(math.MaxInt64))
 	azblob, parallel := Of("azblob", nil)
 	assert.Equal(t, 1, parallel)
-	assert.EqualValues(t, azblobBlock, azblob(1<<20))
-	assert.EqualValues(t, 4*azblobBlock, azblob(200<<20))
+	assert.EqualValues(t, 1<<20, azblob(1<<20))
+	assert.EqualValues(t, 128<<20, azblob(128<<20))
+	assert.EqualValues(t, 128<<20, azblob(math.MaxInt64))
 	for value, want := range map[string]int{"8": 8, "1": 1, "0": 4, "x": 4, "": 4} {
 		_, parallel = Of("s3", map[string]string{s3WorkersKey: value})
 		assert.Equal(t, want, parallel, value)
 	}
 	for _, cost := range []Cost{s3, azblob} {
-		assert.LessOrEqual(t, cost(-1), cost(0), "no size is no reason to panic")
+		assert.Zero(t, cost(0))
+		assert.Zero(t, cost(-1), "no size is no reason to panic")
 	}
 }

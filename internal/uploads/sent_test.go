@@ -1,0 +1,95 @@
+package uploads
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/moby/buildkit/util/progress"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/internal/memory"
+)
+
+// TestLayersThatWereSentHoldNothing sends two layers in one goroutine of four, as
+// upstream does when the others have found theirs in the bucket and have ended. There
+// is memory for one layer, and nobody asks for a third.
+func TestLayersThatWereSentHoldNothing(t *testing.T) {
+	for _, failure := range []error{nil, errors.New("cannot send")} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			gate := memory.NewGate(layerBytes, 1, nil)
+			provider, descs := blobs(t, 2)
+			layers := New(gate.Line(nil), fixedCost, 4)
+			ctx, done := layers.Watch(t.Context())
+			for _, desc := range descs {
+				layerDone := progress.OneOff(ctx, "writing layer "+desc.Digest.String())
+				ra, err := layers.ReaderAt(ctx, provider, desc)
+				require.NoError(t, err)
+				require.NoError(t, readAll(ra))
+				assert.EqualValues(t, layerBytes, gate.Status().Held)
+				assert.Equal(t, failure, layerDone(failure))
+				assert.Zero(t, gate.Status().Held)
+			}
+			assert.Zero(t, time.Since(start), "no lease had to end")
+			done()
+			layers.Release()
+		})
+	}
+}
+
+// TestOtherProgressIsOfNoLayer has steps that are no layers, and a layer that begins.
+func TestOtherProgressIsOfNoLayer(t *testing.T) {
+	gate := memory.NewGate(layerBytes, 1, nil)
+	provider, descs := blobs(t, 2)
+	layers := New(gate.Line(nil), fixedCost, 1)
+	ctx, done := layers.Watch(t.Context())
+	defer done()
+	_, err := layers.ReaderAt(ctx, provider, descs[0])
+	require.NoError(t, err)
+	own := descs[0].Digest.String()
+	progress.OneOff(ctx, "writing layer "+own)
+	for _, step := range []string{"writing layer " + descs[1].Digest.String(), "writing config " + own, own, "writing layer "} {
+		require.NoError(t, progress.OneOff(ctx, step)(nil))
+	}
+	pw, _, _ := progress.NewFromContext(ctx)
+	require.NoError(t, pw.Write("writing layer "+own, "a text"))
+	assert.EqualValues(t, layerBytes, gate.Status().Held)
+	layers.Release()
+	require.NoError(t, progress.OneOff(ctx, "writing layer "+own)(nil))
+	assert.Zero(t, gate.Status().Held)
+}
+
+// TestProgressGoesOnToTheClient finds what the exporter says, with the vertex of the
+// export, and the end of it.
+func TestProgressGoesOnToTheClient(t *testing.T) {
+	for _, layers := range []*Layers{nil, New(nil, fixedCost, 1)} {
+		synctest.Test(t, func(t *testing.T) {
+			reader, ctx, closeProgress := progress.NewContext(t.Context())
+			export, _, ctx := progress.NewFromContext(ctx, progress.WithMetadata("vertex", "export"))
+			ctx, done := layers.Watch(ctx)
+			layerDone := progress.OneOff(ctx, "writing layer x")
+			updates, err := reader.Read(t.Context())
+			require.NoError(t, err)
+			require.Len(t, updates, 1)
+			assert.Nil(t, updates[0].Sys.(progress.Status).Completed)
+			require.NoError(t, layerDone(nil))
+			updates, err = reader.Read(t.Context())
+			require.NoError(t, err)
+			require.Len(t, updates, 1)
+			assert.Equal(t, "writing layer x", updates[0].ID)
+			assert.NotNil(t, updates[0].Sys.(progress.Status).Completed)
+			vertex, _ := updates[0].Meta("vertex")
+			assert.Equal(t, "export", vertex)
+			done()
+			require.NoError(t, export.Close())
+			closeProgress(nil)
+			_, err = reader.Read(context.Background())
+			assert.Equal(t, io.EOF, err, "nobody writes any more")
+		})
+	}
+}
