@@ -37,7 +37,7 @@ demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded bui
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(MAKE) --no-print-directory -j2 $(TOOLS)
 	go test -vet=off -race -count=1 -timeout 40m ./...
-	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/...
+	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: matrix
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
@@ -52,8 +52,9 @@ soak: $(PARTS) runc ## export 2,000 times beside stock, for about 25 minutes, an
 	go test -count=1 -timeout 2h -v -run '^TestSoak$$' ./test -soak $(CURDIR)/docs/benchmarks/soak.csv
 
 .PHONY: bench
-bench: ## measure the guard beside upstream, without a daemon
+bench: daemon/vendor/modules.txt ## measure the guard beside upstream, without a daemon
 	go test -run '^$$' -bench . -benchmem ./guard ./internal/...
+	cd daemon && go test -run '^$$' -bench . -benchtime 1x ./uploads
 
 .PHONY: bench-report
 bench-report: $(PARTS) runc ## measure guarded beside stock for about twenty minutes; writes docs/benchmarks.md and its plots
@@ -65,7 +66,7 @@ FUZZTIME ?= 10m
 # smaller: for a large one that takes a minute, in which nothing new is tried.
 .PHONY: fuzz
 fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default; stops with the finding
-	@set -e; for module in '. ./...' 'daemon ./seam/... ./weave/...'; do \
+	@set -e; for module in '. ./...' 'daemon ./seam/... ./weave/... ./uploads/...'; do \
 		set -- $$module; cd $(CURDIR)/$$1; shift; \
 		found=$$(go test -list '^Fuzz' "$$@"); \
 		echo "$$found" | awk '/^Fuzz/ { names = names " " $$1 } /^ok/ { print $$2 names; names = "" }' | \
@@ -86,7 +87,7 @@ bump: ## move to another release of buildkit: make bump BUILDKIT=vX.Y.Z
 .PHONY: lint
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
-	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/...
+	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/... ./uploads/...
 	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 
 .PHONY: diff

@@ -289,7 +289,9 @@ func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error)
 		return nil, nil
 	}
 	config := int64(e.size.bytes + e.layersSize)
-	response, err := e.Exporter.Finalize(ctx)
+	watched, done := e.export.uploads.Watch(ctx)
+	response, err := e.Exporter.Finalize(watched)
+	done()
 	if err == nil && !e.guard.upstreams(e.export) {
 		e.warnUnimportable(ctx, config, manifestSize(response))
 	}

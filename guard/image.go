@@ -136,18 +136,17 @@ func (r *waitingRef) GetRemotes(ctx context.Context, createIfNeeded bool, refCfg
 // (exporter/containerimage/writer.go, rewriteRemoteWithEpoch), but reads each layer
 // for as long as its compressor is in use: so the reader waits in its place.
 func (i *imageExport) rewriting(inner content.InfoReaderProvider, requested compression.Config) content.InfoReaderProvider {
+	cost := conversions.Cost(requested.Type, requested.Level)
 	return &rewriteProvider{
 		InfoReaderProvider: inner,
-		line:               i.conversions.line,
-		bytes:              conversions.Cost(requested.Type, requested.Level),
+		readers:            memory.NewReaders(i.conversions.line, memory.Conversion, cost),
 	}
 }
 
 // rewriteProvider is a provider whose readers hold the memory of a compressor.
 type rewriteProvider struct {
 	content.InfoReaderProvider
-	line  *memory.Line
-	bytes uint64
+	readers *memory.Readers
 }
 
 // ReaderAt returns the inner provider's reader when there is memory for it.
@@ -156,7 +155,7 @@ func (p *rewriteProvider) ReaderAt(ctx context.Context, desc ocispecs.Descriptor
 	if err != nil {
 		return nil, err
 	}
-	return memory.AcquireReader(ctx, p.line, memory.Conversion, p.bytes, ra)
+	return p.readers.Open(ctx, desc.Digest, ra)
 }
 
 // Unlazy pulls what the inner provider has not pulled yet (cache.Unlazier).

@@ -166,6 +166,25 @@ func TestRewrittenLayersWaitForMemory(t *testing.T) {
 	}), stock.chain(t, imageLayers))(), rewritten)
 }
 
+// TestRewrittenLayersDoNotWaitForThemselves has memory for one layer only, whose blob
+// upstream opens a second time while it reads it, to see whether it is estargz
+// (util/compression, decompress).
+func TestRewrittenLayersDoNotWaitForThemselves(t *testing.T) {
+	c := newTestCache(t)
+	var ref cache.ImmutableRef
+	for n := range imageLayers {
+		ref = c.add(t, ref, n, compression.Zstd)
+	}
+	g := newTestGuard(t, config.Config{MaxMemory: config.Memory{Bytes: 1}})
+	layers := c.exportInBackground(t, imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{
+		string(exptypes.OptKeyRewriteTimestamp): "true",
+		"source-date-epoch":                     "1",
+		"compression":                           "zstd",
+	}), ref)()
+	assert.Len(t, layers, imageLayers)
+	assert.Equal(t, MemoryStatus{Budget: g.Budget()}, g.Status().Memory, "all is given back")
+}
+
 // TestSwitchLetsImageLayersThrough turns the guard off while layers wait.
 func TestSwitchLetsImageLayersThrough(t *testing.T) {
 	for _, mode := range []config.Mode{config.ModeOff, config.ModeObserve} {

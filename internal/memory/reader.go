@@ -10,33 +10,6 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// reader is a reader that holds memory until it is closed.
-type reader struct {
-	content.ReaderAt
-	hold *Hold
-}
-
-// AcquireReader returns a reader that holds memory from now until it is closed; each
-// read renews the hold. The inner reader is closed with it, and at once if the
-// wait fails. The error is that of [Line.Acquire].
-func AcquireReader(ctx context.Context, l *Line, kind Kind, bytes uint64, inner content.ReaderAt) (content.ReaderAt, error) {
-	hold, err := l.Acquire(ctx, kind, bytes)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("wait for the memory of a reader: %w", err), inner.Close())
-	}
-	return &reader{ReaderAt: inner, hold: hold}, nil
-}
-
-func (r *reader) ReadAt(p []byte, off int64) (int, error) {
-	r.hold.Renew()
-	return r.ReaderAt.ReadAt(p, off)
-}
-
-func (r *reader) Close() error {
-	defer r.hold.Release()
-	return r.ReaderAt.Close()
-}
-
 // Readers opens readers that hold memory until they are closed. Those of one blob that
 // are open at the same time share a hold, without a wait: upstream opens a second reader
 // to look at a blob while it has the first (util/compression, decompress), and who holds

@@ -31,7 +31,7 @@ func (r *fakeReader) Close() error {
 func TestReaderHoldsMemoryUntilItIsClosed(t *testing.T) {
 	g := NewGate(10, 1, nil)
 	inner := &fakeReader{err: errors.New("cannot close")}
-	r, err := AcquireReader(t.Context(), g.Line(nil), Upload, 7, inner)
+	r, err := NewReaders(g.Line(nil), Upload, 7).Open(t.Context(), "a", inner)
 	require.NoError(t, err)
 	assert.EqualValues(t, 7, g.Status().Held)
 	assert.EqualValues(t, 2, r.Size())
@@ -52,7 +52,7 @@ func TestReadingRenewsTheHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(10, 1, nil)
 		l := g.Line(nil)
-		r, err := AcquireReader(t.Context(), l, Upload, 7, &fakeReader{})
+		r, err := NewReaders(l, Upload, 7).Open(t.Context(), "a", &fakeReader{})
 		require.NoError(t, err)
 		w := acquire(t.Context(), l, Upload, 7)
 		for range 4 {
@@ -80,7 +80,7 @@ func TestReaderIsClosedIfTheWaitFails(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, err = AcquireReader(ctx, g.Line(nil), Upload, 1, inner)
+			_, err = NewReaders(g.Line(nil), Upload, 1).Open(ctx, "a", inner)
 		}()
 		synctest.Wait()
 		assert.Zero(t, inner.closed)
@@ -97,7 +97,7 @@ func TestReaderIsClosedIfTheWaitFails(t *testing.T) {
 
 func TestReaderOfAnExemptLineHoldsNothing(t *testing.T) {
 	g := NewGate(10, 1, nil)
-	r, err := AcquireReader(t.Context(), g.Line(func() bool { return true }), Upload, 7, &fakeReader{})
+	r, err := NewReaders(g.Line(func() bool { return true }), Upload, 7).Open(t.Context(), "a", &fakeReader{})
 	require.NoError(t, err)
 	requireIdle(t, g)
 	_, err = r.ReadAt(nil, 0)
