@@ -43,6 +43,10 @@ test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
 	go test -count=1 -timeout 3h -v -run '^TestMatrix$$' ./test -matrix $(CURDIR)/docs/matrix.md
 
+.PHONY: conversions
+conversions: $(PARTS) runc ## test every kind of conversion beside stock, for about an hour; writes docs/conversions.md
+	go test -count=1 -timeout 3h -v -run '^TestConversions' ./test -conversions $(CURDIR)/docs/conversions.md
+
 .PHONY: faults
 faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
 	go test -count=1 -timeout 2h -parallel 4 -v -run '^TestFault' ./test -faults 20

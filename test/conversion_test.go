@@ -18,84 +18,9 @@ import (
 	"github.com/bkguard/bkguard/test/harness"
 )
 
-// mebibyte is the unit of the layers and peaks of these tests.
-const mebibyte = 1 << 20
-
 // forced are attributes of an export that converts every layer.
 func forced(compression string, more ...string) string {
 	return strings.Join(append([]string{"compression=" + compression, "force-compression=true"}, more...), ",")
-}
-
-// convertingLine is what the client of a build sees while layers are converted.
-const convertingLine = `(?m)^#\d+ [\d.]+ converting layers to %s: \d+ of \d+, \d+ at a time$`
-
-// TestConversionsSurvive compresses many layers of real size at once, in images and in
-// caches: moby/buildkit issues 6841 and 7128.
-func TestConversionsSurvive(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		base          harness.Base
-		steps         int
-		image, export string // attributes of the export, empty for none
-		limit, peak   int64  // in MiB
-		line          string // the compression that the client is told of, empty for none
-	}{
-		"image in zstd": {
-			base: harness.Base{Layers: 61, LayerSize: 8 * mebibyte}, steps: steps,
-			image: forced("zstd"), limit: 512, peak: 400, line: "zstd",
-		},
-		"cache in zstd at the highest level": {
-			base: harness.Base{Layers: 61, LayerSize: mebibyte}, steps: steps,
-			export: forced("zstd", "compression-level=22"), limit: 512, peak: 460, line: "zstd",
-		},
-		"cache in estargz": {
-			base: harness.Base{Layers: 61, LayerSize: mebibyte}, steps: steps,
-			export: forced("estargz"), limit: 512, peak: 400,
-		},
-		"first cache of many steps": {
-			base: harness.Base{Layers: 2}, steps: 25,
-			export: "compression=zstd,compression-level=22", limit: 512, peak: 460,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			registry := startRegistry(t)
-			base, err := registry.PushBase(t.Context(), tc.base)
-			require.NoError(t, err)
-			options := harness.DaemonOptions{
-				Binary:      binaries(t).Guarded,
-				Registries:  []string{registry.Host},
-				MemoryLimit: tc.limit * mebibyte,
-			}
-			daemon := startDaemon(t, options)
-			build := harness.Build{Dockerfile: harness.RunSteps(base, tc.steps)}
-			if tc.image != "" {
-				build.Output = harness.PushOutput(registry.Host+"/image:latest", tc.image)
-			}
-			if tc.export != "" {
-				build.ExportCache = []string{cacheRef(registry.Host) + ",mode=max," + tc.export}
-			}
-			result, err := daemon.Build(t.Context(), build)
-			require.NoError(t, err)
-			if tc.line != "" {
-				assert.Regexp(t, fmt.Sprintf(convertingLine, tc.line), result.Output)
-			}
-			exit, err := daemon.Stop(t.Context())
-			require.NoError(t, err)
-			assert.False(t, exit.OOMKilled(), "exit: %v", exit)
-			assert.LessOrEqual(t, exit.PeakRSS/mebibyte, tc.peak)
-			t.Logf("peak %d MiB", exit.PeakRSS/mebibyte)
-			if tc.export == "" {
-				return
-			}
-			fresh := startDaemon(t, options)
-			imported, err := fresh.Build(t.Context(), harness.Build{
-				Dockerfile:  build.Dockerfile,
-				ImportCache: []string{cacheRef(registry.Host)},
-			})
-			require.NoError(t, err)
-			assert.Equal(t, tc.steps, imported.Cached, imported.Output)
-		})
-	}
 }
 
 // TestStockIsKilledByConversions holds the test above to be about a real problem.

@@ -46,7 +46,7 @@ the same state.
 func report(t *testing.T, results []result) []byte {
 	t.Helper()
 	var page strings.Builder
-	fmt.Fprintf(&page, reportHead, versions(t), guardedRounds, stockRounds, matrixMemory>>30, steps, stockLayers)
+	fmt.Fprintf(&page, reportHead, azuriteVersion(t)+", "+versions(t, tool(t, "versitygw")), guardedRounds, stockRounds, matrixMemory>>30, steps, stockLayers)
 	page.WriteString("\n## Cells in which all is well, by exporter and compressions on the worker\n\n")
 	summarize(&page, results)
 	var state workerState
@@ -154,18 +154,24 @@ func summarize(page *strings.Builder, results []result) {
 	}
 }
 
-// versions names the daemons and the services that they export to.
-func versions(t *testing.T) string {
+// versions names the daemons, the registry, and more programs.
+func versions(t *testing.T, programs ...string) string {
 	t.Helper()
 	names := []string{"bkguard " + guardVersion, "buildkit " + buildkitVersion}
-	for _, program := range []string{binaries(t).Registry, tool(t, "versitygw")} {
+	for _, program := range append([]string{binaries(t).Registry}, programs...) {
 		info, err := buildinfo.ReadFile(program)
 		require.NoError(t, err)
 		names = append(names, filepath.Base(program)+" "+info.Main.Version)
 	}
+	return strings.Join(append(names, runtime.Version(), "linux/"+runtime.GOARCH), ", ")
+}
+
+// azuriteVersion names azurite, which is no program of go.
+func azuriteVersion(t *testing.T) string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join(tool(t, "azurite"), "node_modules", "azurite", "package.json"))
 	require.NoError(t, err)
 	var azurite struct{ Version string }
 	require.NoError(t, json.Unmarshal(text, &azurite))
-	return strings.Join(append(names, "azurite "+azurite.Version, runtime.Version(), "linux/"+runtime.GOARCH), ", ")
+	return "azurite " + azurite.Version
 }

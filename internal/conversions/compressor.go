@@ -3,6 +3,7 @@ package conversions
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -53,12 +54,21 @@ func (c *compressor) Write(p []byte) (n int, err error) {
 	return c.inner.Write(p)
 }
 
-// Close closes the inner compressor and gives its memory back, the first time.
+// Close closes the inner compressor and gives its memory back, the first time. The
+// memory can be collected then, although upstream has the compressor for longer.
 func (c *compressor) Close() (err error) {
 	defer c.once.Do(c.end)
+	inner := c.inner
+	c.inner = closed{}
 	defer c.recover(&err)
-	return c.inner.Close()
+	return inner.Close()
 }
+
+// closed is in the place of a compressor that was closed.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, os.ErrClosed }
+func (closed) Close() error              { return nil }
 
 // recover makes an error of a panic.
 func (c *compressor) recover(err *error) {

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/klauspost/compress/zstd"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/converter"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -242,3 +246,17 @@ func TestCostGrowsWithTheLevel(t *testing.T) {
 type unknown struct{ compression.Type }
 
 func (unknown) String() string { return "brotli" }
+
+// TestClosedCompressorsCanBeCollected has a caller that keeps the compressor which it
+// has closed, as upstream does for a while.
+func TestClosedCompressorsCanBeCollected(t *testing.T) {
+	w, err := open(t.Context(), Waiting(compression.Zstd, newGate().Line(nil), &Stats{}, nil))
+	require.NoError(t, err)
+	inner := weak.Make(w.(*compressor).inner.(*zstd.Encoder))
+	require.NoError(t, w.Close())
+	runtime.GC()
+	assert.Nil(t, inner.Value())
+	_, err = w.Write(nil)
+	assert.ErrorIs(t, err, os.ErrClosed)
+	assert.NoError(t, w.Close())
+}

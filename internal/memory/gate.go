@@ -3,6 +3,7 @@ package memory
 import (
 	"math"
 	"math/bits"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,12 @@ import (
 // all others. A conversion or an upload that is alive reads or writes far more
 // often.
 const lease = 5 * time.Minute
+
+// leastGarbage is how much memory, in bytes, is given back at least before the gate
+// has it collected. Memory is free when it was collected, not when it was given back:
+// the runtime would let as much garbage pile up as there is memory in use, and take a
+// compressor that has just been closed for one in use.
+const leastGarbage = 32 << 20
 
 // Gate hands out one memory budget to all exports of a process. Work that needs
 // memory for a while waits for it in a [Line]; what is not worth waiting for is
@@ -41,6 +48,9 @@ type Gate struct {
 	// number of pieces of work by kind. Both are protected by mu.
 	lines   []*Line
 	waiting map[Kind]int
+	// garbage is what was given back since the last collection, in bytes, protected by
+	// mu.
+	garbage uint64
 	// expired counts the holds that were taken back, protected by mu.
 	expired int64
 	// toldAlone says that the log knows of work larger than the budget, protected
@@ -150,11 +160,20 @@ func (g *Gate) endTurn(line *Line) {
 	}
 }
 
-// release gives back a hold, if the gate has not taken it back before; mu is held.
+// release gives back a hold, if the gate has not taken it back before.
 func (g *Gate) release(h *Hold) {
-	if g.drop(h) {
-		g.admit()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.drop(h) {
+		return
 	}
+	if g.garbage += h.bytes; g.garbage >= max(g.max/2, leastGarbage) {
+		g.garbage = 0
+		g.mu.Unlock()
+		runtime.GC()
+		g.mu.Lock()
+	}
+	g.admit()
 }
 
 // drop forgets a hold and reports whether there was one; mu is held. The caller

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -570,5 +571,22 @@ func TestGateUnderRace(t *testing.T) {
 		})
 	}
 	all.Wait()
+	requireIdle(t, g)
+}
+
+// TestMuchGarbageIsCollected gives back as much as the runtime may not let pile up. That
+// less is left alone cannot be seen: the runtime collects when it likes.
+func TestMuchGarbageIsCollected(t *testing.T) {
+	g := NewGate(4*leastGarbage, 1, nil)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 2 {
+		hold, err := g.Line(nil).Acquire(t.Context(), Conversion, leastGarbage)
+		require.NoError(t, err)
+		hold.Release()
+	}
+	runtime.ReadMemStats(&after)
+	assert.Greater(t, after.NumForcedGC, before.NumForcedGC)
+	assert.Zero(t, g.garbage)
 	requireIdle(t, g)
 }

@@ -122,10 +122,10 @@ func (g *Gate) giveUp(l *Line, w *work) {
 		g.admit()
 		return
 	}
-	if w.hold != nil {
-		g.release(w.hold)
-		w.hold = nil
+	if w.hold != nil && g.drop(w.hold) {
+		g.admit()
 	}
+	w.hold = nil
 }
 
 // Hold is memory of a gate that a piece of work holds. A nil hold holds nothing. It
@@ -150,7 +150,5 @@ func (h *Hold) Release() {
 	if h == nil {
 		return
 	}
-	h.gate.mu.Lock()
-	defer h.gate.mu.Unlock()
 	h.gate.release(h)
 }

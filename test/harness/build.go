@@ -74,6 +74,16 @@ func RunSteps(base string, steps int) string {
 	return text
 }
 
+// LargeSteps is a Dockerfile with so many RUN steps on a base image, which has a
+// LayerSize: each step makes a layer of that size.
+func LargeSteps(base string, steps int) string {
+	text := "FROM " + base + "\n"
+	for n := range steps {
+		text += fmt.Sprintf("RUN [\"/bin/step\", \"/run-%d\", \"%d\", \"/content/1\"]\n", n+1, n+1)
+	}
+	return text
+}
+
 // TwoStages is a build of two stages on a base image, with the merges and diffs
 // that come of COPY --link. Its six steps make four layers of the image.
 func TwoStages(base string) Build {
