@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -121,6 +122,16 @@ func TestBuildx(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestBuildxShowsConversions holds that the line under the step of an export says how far
+// the conversions are.
+func TestBuildxShowsConversions(t *testing.T) {
+	t.Parallel()
+	daemon, build := slowConversion(t, harness.DaemonOptions{})
+	result, err := daemon.Buildx(t.Context(), tool(t, "buildx"), harness.BuildxBuild{Dockerfile: build.Dockerfile, Output: build.Output})
+	require.NoError(t, err)
+	assert.Regexp(t, fmt.Sprintf(convertingLine, "zstd"), result.Output)
 }
 
 // assertOnceEach holds that each layer was written once, as requested.

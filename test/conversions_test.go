@@ -52,6 +52,25 @@ func TestConversionsSurvive(t *testing.T) {
 	}
 }
 
+// TestStockIsKilledByConversions holds that test to be about a real problem.
+func TestStockIsKilledByConversions(t *testing.T) {
+	t.Parallel()
+	registry := startRegistry(t)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61, LayerSize: 8 * mebibyte})
+	require.NoError(t, err)
+	daemon := startDaemon(t, harness.DaemonOptions{
+		Binary: binaries(t).Stock, Registries: []string{registry.Host}, MemoryLimit: memoryLimit,
+	})
+	_, err = daemon.Build(t.Context(), harness.Build{
+		Dockerfile: harness.RunSteps(base, steps),
+		Output:     harness.PushOutput(registry.Host+"/image:latest", forced("zstd")),
+	})
+	require.Error(t, err)
+	exit, err := daemon.Stop(t.Context())
+	require.NoError(t, err)
+	assert.True(t, exit.OOMKilled(), "exit: %v", exit)
+}
+
 // someConversions is the part of all conversions that is always tested.
 func someConversions() []conversion {
 	return []conversion{

@@ -7,6 +7,8 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,6 +35,41 @@ func fetchImage(ctx context.Context, image string) (CacheManifest, error) {
 	if err != nil {
 		return CacheManifest{}, err
 	}
+	return readImage(img)
+}
+
+// LayoutImage reads the manifest of the only image in a directory, which an image
+// export of type oci or docker has written with tar=false.
+func LayoutImage(dir string) (CacheManifest, error) {
+	m, err := readLayout(dir)
+	if err != nil {
+		return CacheManifest{}, fmt.Errorf("read the image in %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+func readLayout(dir string) (CacheManifest, error) {
+	index, err := ocilayout.ImageIndexFromPath(dir)
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	all, err := index.IndexManifest()
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	if len(all.Manifests) != 1 {
+		return CacheManifest{}, fmt.Errorf("the index has %d manifests instead of one", len(all.Manifests))
+	}
+	img, err := index.Image(all.Manifests[0].Digest)
+	if err != nil {
+		return CacheManifest{}, err
+	}
+	return readImage(img)
+}
+
+// readImage reads the manifest of an image; the digest of each layer's content is that
+// of the image's config.
+func readImage(img v1.Image) (CacheManifest, error) {
 	hash, err := img.Digest()
 	if err != nil {
 		return CacheManifest{}, err

@@ -22,9 +22,18 @@ func onTmpfs(c Command, root string, size int64) Command {
 	return c
 }
 
+// inRoot is a path below the root of a daemon that runs, as it sees it.
+func (d *Daemon) inRoot(path string) string {
+	return proc(d.process.pid, filepath.Join("root", d.root(), path))
+}
+
 // ballast is the file that fills a root.
-func (d *Daemon) ballast() string {
-	return proc(d.process.pid, filepath.Join("root", d.root(), "ballast"))
+func (d *Daemon) ballast() string { return d.inRoot("ballast") }
+
+// Ingests are the directories of the blobs that a daemon with a worker of its own is
+// writing.
+func (d *Daemon) Ingests() ([]string, error) {
+	return filepath.Glob(d.inRoot("runc-overlayfs/content/ingest/*"))
 }
 
 // Fill leaves so many bytes of the root free; it must be a tmpfs.
