@@ -48,6 +48,7 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/conversions"
+	"github.com/bkguard/bkguard/internal/killswitch"
 	"github.com/bkguard/bkguard/internal/memory"
 )
 
@@ -65,7 +66,7 @@ const conversionsPerCPU = 2
 type Guard struct {
 	config     config.Config
 	limits     limits
-	modeSwitch *modeSwitch // nil without a switch file
+	killSwitch *killswitch.Switch // nil without a switch file
 	stats      stats
 	// conversions counts the compressors of all exports.
 	conversions conversions.Stats
@@ -100,7 +101,7 @@ func New(c config.Config) (*Guard, error) {
 	g.limits.maxRemotes = uint64(c.MaxRemotes)
 	g.limits.gate = memory.NewGate(c.MaxMemory.Of(limit), conversionsPerCPU*runtime.GOMAXPROCS(0), g.stats.waited)
 	if c.SwitchFile != "" {
-		g.modeSwitch = newSwitch(c.SwitchFile, g.switched)
+		g.killSwitch = killswitch.New(c.SwitchFile, g.switched)
 	}
 	return g, nil
 }
@@ -136,7 +137,7 @@ func (g *Guard) switched() {
 // fine. The error is always nil.
 func (g *Guard) Close() error {
 	if g != nil {
-		g.modeSwitch.close()
+		g.killSwitch.Close()
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 			o.ObserveInt64(running, int64(gate.Running[kind]), label)
 			o.ObserveInt64(waiting, int64(gate.Waiting[kind]), label)
 		}
-		_, _, n := g.modeSwitch.current()
+		_, _, n := g.killSwitch.Current()
 		o.ObserveInt64(faults, n)
 		for exporterType, m := range g.modes() {
 			o.ObserveInt64(mode, 1, metric.WithAttributes(

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/buildkit/util/bklog"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/killswitch"
 )
 
 // ModeAttribute is the attribute of a cache export that asks for a stricter
@@ -32,11 +33,15 @@ func (g *Guard) Mode(exporterType string) (config.Mode, ModeSource) {
 	if g == nil {
 		return config.ModeOff, ModeFromGuard
 	}
-	if mode, _, _ := g.modeSwitch.current(); mode != "" {
+	if mode, _, _ := g.killSwitch.Current(); mode != "" {
 		return mode, ModeFromSwitch
 	}
 	return g.settledMode(exporterType)
 }
+
+// ReadSwitchFile returns the mode that a switch file asks for, empty if the file is
+// missing or asks for none. The error names the file and says why a guard ignores it.
+func ReadSwitchFile(path string) (config.Mode, error) { return killswitch.Read(path) }
 
 // settledMode is the mode without the kill-switch.
 func (g *Guard) settledMode(exporterType string) (config.Mode, ModeSource) {

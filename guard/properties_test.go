@@ -3,6 +3,8 @@ package guard
 import (
 	"flag"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/choice"
+	"github.com/bkguard/bkguard/internal/killswitch"
 )
 
 // combination is number n of the combinations of a chain's blobs: n in a
@@ -269,14 +272,17 @@ func TestRemotesShareNothingThatIsWrittenTo(t *testing.T) {
 
 // TestModeInForceIsTheStrongestSource compares with a list of who may set it.
 func TestModeInForceIsTheStrongestSource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
 	set := rapid.SampledFrom(append(config.Modes(), ""))
 	rapid.Check(t, func(t *rapid.T) {
 		bySwitch, override, exporter, asked := set.Draw(t, "switch"), set.Draw(t, "override"), set.Draw(t, "exporter"), set.Draw(t, "asked")
 		table := rapid.SampledFrom(config.Modes()).Draw(t, "table")
+		require.NoError(t, os.WriteFile(path, []byte(bySwitch), 0o600))
 		g := &Guard{
 			config:     config.Config{Mode: table, Override: override, Exporters: map[string]config.Exporter{"s3": {Mode: exporter}}},
-			modeSwitch: &modeSwitch{mode: bySwitch},
+			killSwitch: killswitch.New(path, func() {}),
 		}
+		defer g.killSwitch.Close()
 		first := func(modes ...config.Mode) config.Mode {
 			return modes[slices.IndexFunc(modes, func(m config.Mode) bool { return m != "" })]
 		}

@@ -89,8 +89,8 @@ func (g *Guard) Status() Status {
 		Replaced:   make(map[string]int64),
 		Lost:       g.stats.lost.Load(),
 	}
-	if g.modeSwitch != nil {
-		mode, invalid, _ := g.modeSwitch.current()
+	if g.killSwitch != nil {
+		mode, invalid, _ := g.killSwitch.Current()
 		s.Switch = &SwitchStatus{File: g.config.SwitchFile, Mode: mode, Invalid: invalid}
 	}
 	g.stats.mu.Lock()

@@ -27,8 +27,8 @@ type bench struct {
 	machine  machine
 	registry *harness.Registry
 	progress *harness.Progress
-	// bases are the base images of exports by their number of layers.
-	bases map[int]string
+	// bases has the names of the base images that were pushed.
+	bases map[harness.Base]string
 	// section is the one that is being measured.
 	section string
 	// places counts the names that were pushed to.
@@ -52,7 +52,7 @@ func newBench(ctx context.Context, progress *harness.Progress) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bench{programs: programs, machine: machine, registry: registry, progress: progress, bases: map[int]string{}}, nil
+	return &bench{programs: programs, machine: machine, registry: registry, progress: progress, bases: map[harness.Base]string{}}, nil
 }
 
 func (b *bench) close(ctx context.Context) error {
@@ -71,16 +71,16 @@ func (b *bench) place() string {
 	return fmt.Sprintf("%s/place-%d", b.registry.Host, b.places)
 }
 
-// base is an image of so many layers, which is pushed only once.
-func (b *bench) base(ctx context.Context, layers int) (string, error) {
-	if b.bases[layers] == "" {
-		image, err := b.registry.PushBase(ctx, harness.Base{Layers: layers})
+// base is the name of a base image, which is pushed only once.
+func (b *bench) base(ctx context.Context, base harness.Base) (string, error) {
+	if b.bases[base] == "" {
+		image, err := b.registry.PushBase(ctx, base)
 		if err != nil {
 			return "", err
 		}
-		b.bases[layers] = image
+		b.bases[base] = image
 	}
-	return b.bases[layers], nil
+	return b.bases[base], nil
 }
 
 // start starts a daemon of a kind with a memory limit in bytes; zero is none.

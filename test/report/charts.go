@@ -18,6 +18,22 @@ type chart interface {
 // charts are those that there is data for, by the names of their files.
 func (d *data) charts() map[string]chart {
 	all := map[string]chart{}
+	if len(d.Conversions) > 0 {
+		of := exportChart{
+			what: "an image in zstd", title: "layers of 1 MiB", x: "layers of the image",
+			xScale: layersScale, of: func(s setting) int { return s.Layers },
+		}
+		all["conversions-memory"] = of.memory(over(d.Conversions, layersOf))
+		all["conversions-time"] = of.time(over(d.Conversions, layersOf))
+	}
+	if len(d.Levels) > 0 {
+		of := exportChart{
+			what: "an image in zstd", title: fmt.Sprintf("%d layers of 1 MiB", d.Levels[0].Layers), x: "compression-level",
+			xScale: layersScale, of: func(s setting) int { return s.Layers },
+		}
+		all["levels-memory"] = of.memory(over(d.Levels, levelOf))
+		all["levels-time"] = of.time(over(d.Levels, levelOf))
+	}
 	if len(d.Layers) > 0 {
 		of := exportChart{title: "layers in gzip and zstd", x: "layers of the image", xScale: layersScale, of: func(s setting) int { return s.Layers }}
 		all["layers-memory"] = of.memory(d.Layers)
@@ -74,16 +90,26 @@ func (d *data) writeCharts(dir string) error {
 
 // exportChart shows exports over one property of their settings.
 type exportChart struct {
+	// what is exported; empty means a cache.
+	what     string
 	title, x string
 	xScale   scale
 	of       func(setting) int
 }
 
+// head begins the title of a chart.
+func (c exportChart) head(of string) string {
+	return of + " of an export of " + cmp.Or(c.what, "a cache") + ", " + c.title
+}
+
 func (c exportChart) memory(all []export) chart {
 	// A killed daemon had all that it was allowed to have.
 	lines := c.lines(all, func(s summary) float64 { return float64(s.peak) }, func(s summary) float64 { return float64(s.Limit) })
-	chart := lineChart{title: "Peak memory of a cache export, " + c.title, x: c.x, y: "memory of the daemon", xScale: c.xScale, yScale: bytesScale, lines: lines}
+	chart := lineChart{title: c.head("Peak memory"), x: c.x, y: "memory of the daemon", xScale: c.xScale, yScale: bytesScale, lines: lines}
 	for _, limit := range limits(all) {
+		if limit == none {
+			continue
+		}
 		chart.levels = append(chart.levels, level{label: "limit " + size(limit), at: float64(limit)})
 	}
 	return chart
@@ -92,7 +118,7 @@ func (c exportChart) memory(all []export) chart {
 func (c exportChart) time(all []export) chart {
 	seconds := func(s summary) float64 { return s.seconds }
 	return lineChart{
-		title: "Time of a cache export, " + c.title, x: c.x, y: "time", xScale: c.xScale, yScale: secondsScale,
+		title: c.head("Time"), x: c.x, y: "time", xScale: c.xScale, yScale: secondsScale,
 		lines: c.lines(all, seconds, seconds),
 	}
 }
@@ -101,7 +127,7 @@ func (c exportChart) time(all []export) chart {
 func (c exportChart) lines(all []export, value, killed func(summary) float64) []line {
 	var lines []line
 	for _, column := range columnsOf(all) {
-		l := line{label: fmt.Sprintf("%s, limit %s", column.daemon, size(column.limit)), role: roleStock, dashed: column.limit == roomy}
+		l := line{label: column.String(), role: roleStock, dashed: column.limit != limit}
 		if column.daemon == guarded {
 			l.role = roleGuarded
 		}

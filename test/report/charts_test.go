@@ -17,9 +17,13 @@ func TestChartsAreDrawnForLightAndDark(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, sample().writeCharts(dir))
 	for name, want := range map[string][]string{
+		"conversions-memory":  {"stock, limit 512MiB", "stock, no limit", "guarded, no limit", "killed", "Peak memory of an export of an image in zstd, layers of 1 MiB", "limit 512MiB"},
+		"conversions-time":    {"killed", "Time of an export of an image in zstd"},
+		"levels-memory":       {"compression-level", "64 layers of 1 MiB"},
+		"levels-time":         {"compression-level"},
 		"layers-memory":       {"stock, limit 512MiB", "stock, limit 3GiB", "guarded, limit 512MiB", "killed", "layers of the image", "64"},
 		"layers-time":         {"killed", "1s", "10s"},
-		"compressions-memory": {"export, 12 layers"},
+		"compressions-memory": {"export of a cache, 12 layers"},
 		"compressions-time":   {"compressions that the layers exist in"},
 		"concurrent-memory":   {"8 at once", "killed"},
 		"imports-cached":      {"steps, of 3", "inline, gzip"},
@@ -38,7 +42,7 @@ func TestChartsAreDrawnForLightAndDark(t *testing.T) {
 	}
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	assert.Len(t, files, 2*11)
+	assert.Len(t, files, 2*15)
 }
 
 // readSVG returns the texts of a well-formed file.

@@ -15,6 +15,8 @@ import (
 // data is all that was measured. What was not is empty.
 type data struct {
 	Measured                         []measured
+	Conversions, Levels              []conversion
+	Uploads                          []upload
 	Layers, Compressions, Concurrent []export
 	Imports                          []imported
 	Overhead                         []overhead
@@ -55,6 +57,9 @@ func load(dir string) (*data, error) {
 	d.Floor = string(bytes.TrimSpace(floor))
 	return d, errors.Join(
 		loadInto(dir, "measured", &d.Measured),
+		loadInto(dir, "conversions", &d.Conversions),
+		loadInto(dir, "levels", &d.Levels),
+		loadInto(dir, "uploads", &d.Uploads),
 		loadInto(dir, "layers", &d.Layers),
 		loadInto(dir, "compressions", &d.Compressions),
 		loadInto(dir, "concurrent", &d.Concurrent),

@@ -23,6 +23,27 @@ func sample() *data {
 		Soak:     []soaked{{guarded, 100, 90 << 20, 30 << 20, 60, 20}, {guarded, 500, 100 << 20, 40 << 20, 70, 30}, {guarded, 2000, 101 << 20, 40 << 20, 70, 30}, {stock, 500, 100 << 20, 40 << 20, 70, 30}, {stock, 2000, 120 << 20, 50 << 20, 70, 30}},
 		Floor:    "The floor is *here*.",
 	}
+	for _, layers := range []int{64, 127} {
+		for _, of := range []column{{stock, limit}, {guarded, limit}, {stock, none}, {guarded, none}} {
+			killed := of == column{stock, limit} && layers > 64
+			c := conversion{of.daemon, of.limit, layers, 3, 1, killed, int64(layers) << 22, 2}
+			if of.daemon == guarded {
+				c.Seconds = 1
+			}
+			d.Conversions = append(d.Conversions, c)
+			c.Layers, c.Level = 64, layers/6
+			d.Levels = append(d.Levels, c)
+		}
+	}
+	for _, exporter := range []string{"s3", "azblob"} {
+		for _, exports := range []int{1, 4} {
+			killed := exports > 1
+			d.Uploads = append(d.Uploads,
+				upload{stock, limit, exporter, exports, 1, 0, killed, 512 << 20, 2},
+				upload{guarded, limit, exporter, exports, 1, exports, false, 200 << 20, 3},
+				upload{stock, none, exporter, exports, 1, exports, false, 700 << 20, 4})
+		}
+	}
 	for _, layers := range []int{16, 20, 64} {
 		for _, s := range []setting{{stock, limit, layers, 2, 1}, {stock, roomy, layers, 2, 1}, {guarded, limit, layers, 2, 1}} {
 			killed := s.Daemon == stock && layers > 16 && int64(layers)<<27 > s.Limit
@@ -60,7 +81,7 @@ func sample() *data {
 func (d *data) save(t *testing.T, dir string) {
 	t.Helper()
 	for name, rows := range map[string]any{
-		"measured": d.Measured, "layers": d.Layers, "compressions": d.Compressions, "concurrent": d.Concurrent,
+		"measured": d.Measured, "conversions": d.Conversions, "levels": d.Levels, "uploads": d.Uploads, "layers": d.Layers, "compressions": d.Compressions, "concurrent": d.Concurrent,
 		"imports": d.Imports, "overhead": d.Overhead, "guard": d.Guard, "soak": d.Soak,
 	} {
 		require.NoError(t, writeRows(filepath.Join(dir, name+".csv"), rows))

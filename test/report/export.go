@@ -70,7 +70,7 @@ func (b *bench) exportAll(ctx context.Context, settings []setting) ([]export, er
 // export fills in e with a daemon of its own. That it is killed for its memory
 // is an outcome, not an error.
 func (b *bench) export(ctx context.Context, e *export) error {
-	base, err := b.base(ctx, e.Layers-steps)
+	base, err := b.base(ctx, harness.Base{Layers: e.Layers - steps})
 	if err != nil {
 		return err
 	}

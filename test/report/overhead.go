@@ -44,7 +44,7 @@ type overheadDaemon struct {
 // guarded ones with each layer in one compression, where there is nothing for
 // the guard to do, and a guarded one with each layer in two.
 func measureOverhead(ctx context.Context, b *bench) (rows any, err error) {
-	base, err := b.base(ctx, overheadBase)
+	base, err := b.base(ctx, harness.Base{Layers: overheadBase})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"text/template"
+
+	units "github.com/docker/go-units"
 )
 
 //go:embed page.md.tmpl
@@ -18,6 +20,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"plot":           func(name, alt string) string { return picture("benchmarks/", name, alt) },
 	"rounds":         func() int { return rounds },
 	"steps":          func() int { return steps },
+	"uploadLayers":   func() int { return uploadBase.Layers },
+	"uploadSize":     func() string { return units.HumanSize(float64(uploadBase.LayerSize)) },
 	"overheadRounds": func() int { return overheadRounds },
 	"roomy":          func() string { return size(roomy) },
 	"base":           func() int { return importBase.Layers },

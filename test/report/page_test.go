@@ -14,7 +14,13 @@ import (
 func TestPageHasWhatWasMeasured(t *testing.T) {
 	page := writtenPage(t, sample())
 	for _, want := range []string{
-		"| layers | combinations | stock, 512MiB | stock, 3GiB | guarded, 512MiB |\n",
+		"| layers | stock, no limit | stock, limit 512MiB | guarded, no limit | guarded, limit 512MiB |\n",
+		"| 127 | 508MiB, 2s | killed | 508MiB, 1s | 508MiB, 1s |\n",
+		"| level | stock, no limit |",
+		"| 21 | 508MiB, 2s | killed |",
+		"A daemon holds 8 layers of 200MB and exports",
+		"| azblob | 4 | killed, 0 of 4 done | 700MiB, 4s | 200MiB, 3s | 0.75× |\n",
+		"| layers | combinations | stock, limit 512MiB | stock, limit 3GiB | guarded, limit 512MiB |\n",
 		"| 16 | 2^15 | 64MiB, 1.6s | 64MiB, 1.6s | 64MiB, 1.6s |\n",
 		"| 20 | 2^19 | killed | 80MiB, 2s | 80MiB, 2s |\n",
 		"| 64 | 2^63 | killed, 0 of 8 done | 256MiB, 6.4s |\n",
@@ -76,8 +82,9 @@ func TestReadmeKeepsWhatIsAround(t *testing.T) {
 		assert.True(t, strings.HasSuffix(string(text), "|\n\n"+readmeEnd+"after\n"), string(text))
 		assert.NotContains(t, string(text), "old")
 		for _, row := range []string{
-			"| cache export, 20 layers | killed | 80MiB, 2s |\n",
-			"| 8 cache exports at once, 64 layers | killed, 0 of 8 done | 256MiB, 6.4s |\n",
+			"| image of 127 layers of 1 MiB converted to zstd | killed | 508MiB, 1s; without a limit 0.50× |\n",
+			"| cache export, 20 layers in gzip and zstd | killed | 80MiB, 2s |\n",
+			"| 8 such exports at once, 64 layers | killed, 0 of 8 done | 256MiB, 6.4s |\n",
 			"| registry cache of 15 layers, blobs | 17, 3MiB | 15, 2MiB |\n",
 			"| inline cache, steps cached on a fresh daemon | 0 of 3 | 3 of 3 |\n",
 		} {

@@ -22,6 +22,9 @@ type section struct {
 
 // sections are all of them, in the order of the page.
 var sections = []section{
+	{"conversions", measureConversions},
+	{"levels", measureLevels},
+	{"uploads", measureUploads},
 	{"layers", measureLayers},
 	{"compressions", measureCompressions},
 	{"concurrent", measureConcurrent},

@@ -53,6 +53,13 @@ type column struct {
 	limit  int64
 }
 
+func (c column) String() string {
+	if c.limit == none {
+		return c.daemon + ", no limit"
+	}
+	return c.daemon + ", limit " + size(c.limit)
+}
+
 func columnsOf(all []export) []column {
 	var columns []column
 	for _, e := range all {

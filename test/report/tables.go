@@ -23,37 +23,47 @@ func table(rows ...[]string) string {
 
 // LayersTable is over layers, a column for each daemon and limit.
 func (d *data) LayersTable() string {
-	return exportTable(d.Layers, "layers", func(s setting) int { return s.Layers })
+	return exportTable(d.Layers, "layers", func(s setting) int { return s.Layers }, setting.combinations)
 }
 
 // CompressionsTable is over compressions.
 func (d *data) CompressionsTable() string {
-	return exportTable(d.Compressions, "compressions", func(s setting) int { return s.Compressions })
+	return exportTable(d.Compressions, "compressions", func(s setting) int { return s.Compressions }, setting.combinations)
 }
 
 // ConcurrentTable is over layers.
 func (d *data) ConcurrentTable() string {
-	return exportTable(d.Concurrent, "layers", func(s setting) int { return s.Layers })
+	return exportTable(d.Concurrent, "layers", func(s setting) int { return s.Layers }, setting.combinations)
 }
 
-func exportTable(all []export, name string, of func(setting) int) string {
+// exportTable has a row for each value of one property of the settings, and in it the
+// combinations if there is a function for them.
+func exportTable(all []export, name string, of func(setting) int, combinations func(setting) string) string {
 	if len(all) == 0 {
 		return ""
 	}
 	columns := columnsOf(all)
-	head := []string{name, "combinations"}
+	head := []string{name}
+	if combinations != nil {
+		head = append(head, "combinations")
+	}
+	first := len(head)
 	for _, c := range columns {
-		head = append(head, c.daemon+", "+size(c.limit))
+		head = append(head, c.String())
 	}
 	rows := [][]string{head}
 	summaries := summarize(all)
 	slices.SortStableFunc(summaries, func(a, b summary) int { return of(a.setting) - of(b.setting) })
 	for n, s := range summaries {
 		if n == 0 || of(s.setting) != of(summaries[n-1].setting) {
-			rows = append(rows, []string{strconv.Itoa(of(s.setting)), s.combinations()})
-			rows[len(rows)-1] = append(rows[len(rows)-1], make([]string, len(columns))...)
+			row := make([]string, first+len(columns))
+			row[0] = strconv.Itoa(of(s.setting))
+			if combinations != nil {
+				row[1] = combinations(s.setting)
+			}
+			rows = append(rows, row)
 		}
-		rows[len(rows)-1][2+slices.Index(columns, column{s.Daemon, s.Limit})] = s.text()
+		rows[len(rows)-1][first+slices.Index(columns, column{s.Daemon, s.Limit})] = s.text()
 	}
 	return table(rows...)
 }
@@ -70,6 +80,8 @@ func (s setting) combinations() string {
 // text is the summary in a few words.
 func (s summary) text() string {
 	switch {
+	case s.rounds == 0:
+		return ""
 	case s.killed == s.rounds && s.Exports > 1:
 		return fmt.Sprintf("killed, %d of %d done", s.done, s.Exports)
 	case s.killed == s.rounds:

@@ -1,16 +1,10 @@
-package guard
+// Package killswitch follows a file whose first word is the mode of a guard.
+package killswitch
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -19,17 +13,13 @@ import (
 	"github.com/bkguard/bkguard/config"
 )
 
-const (
-	// switchInterval is how often the switch file is looked at without being
-	// told of a change, and how long it must be empty or missing to lift a mode.
-	switchInterval = 250 * time.Millisecond
-	// switchMaxBytes is how much of the switch file is read.
-	switchMaxBytes = 4096
-)
+// interval is how often the file is looked at without being told of a change, and how
+// long it must be empty or missing to lift a mode.
+const interval = 250 * time.Millisecond
 
-// modeSwitch is the kill-switch: a file whose first word is the mode. Garbage in
-// it leaves the mode that is in force alone. It is safe for concurrent use.
-type modeSwitch struct {
+// Switch is a file that sets the mode. Garbage in it leaves the mode that is in force
+// alone. Switches are made by New. It is safe for concurrent use.
+type Switch struct {
 	path string
 	// changed is called after the mode has changed.
 	changed func()
@@ -50,18 +40,19 @@ type modeSwitch struct {
 	done chan struct{}
 }
 
-// newSwitch reads the file and watches it until close is called. The function is
-// called whenever the mode has changed.
-func newSwitch(path string, changed func()) *modeSwitch {
+// New reads the file and watches it until Close. The function is called whenever the mode
+// has changed; the calls do not overlap.
+func New(path string, changed func()) *Switch {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &modeSwitch{path: path, changed: changed, stop: stop, done: make(chan struct{})}
+	s := &Switch{path: path, changed: changed, stop: stop, done: make(chan struct{})}
 	s.look(ctx, time.Now())
 	go s.watch(ctx)
 	return s
 }
 
-// close stops watching and waits for that. A nil switch has nothing to stop.
-func (s *modeSwitch) close() {
+// Close stops watching and waits for that; the mode stays as it is. A nil switch has
+// nothing to stop.
+func (s *Switch) Close() {
 	if s == nil {
 		return
 	}
@@ -69,9 +60,10 @@ func (s *modeSwitch) close() {
 	<-s.done
 }
 
-// current returns the mode that the file asks for, empty if it asks for none,
-// and what is wrong with its content. A nil switch asks for nothing.
-func (s *modeSwitch) current() (mode config.Mode, invalid string, faults int64) {
+// Current returns the mode that the file asks for, empty if it asks for none; what is
+// wrong with its content, empty if nothing is; and how often it has become wrong. A nil
+// switch asks for nothing.
+func (s *Switch) Current() (mode config.Mode, invalid string, faults int64) {
 	if s == nil {
 		return "", "", 0
 	}
@@ -84,7 +76,7 @@ func (s *modeSwitch) current() (mode config.Mode, invalid string, faults int64) 
 // regularly: notifications fail for directories that are made later, and on
 // some file systems. The directory is watched rather than the file because
 // editors and Kubernetes replace the file, or a link on the way to it.
-func (s *modeSwitch) watch(ctx context.Context) {
+func (s *Switch) watch(ctx context.Context) {
 	defer close(s.done)
 	var (
 		events   chan fsnotify.Event
@@ -97,7 +89,7 @@ func (s *modeSwitch) watch(ctx context.Context) {
 	} else {
 		bklog.G(ctx).WithError(err).WithField("file", s.path).Warn("switch file is polled only")
 	}
-	ticker := time.NewTicker(switchInterval)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	dir := filepath.Dir(s.path)
 	for {
@@ -117,15 +109,15 @@ func (s *modeSwitch) watch(ctx context.Context) {
 }
 
 // look reads the file and takes over what it says.
-func (s *modeSwitch) look(ctx context.Context, now time.Time) {
+func (s *Switch) look(ctx context.Context, now time.Time) {
 	if s.take(ctx, now) {
 		s.changed()
 	}
 }
 
 // take reads the file and reports whether the mode has changed.
-func (s *modeSwitch) take(ctx context.Context, now time.Time) bool {
-	mode, err := ReadSwitchFile(s.path)
+func (s *Switch) take(ctx context.Context, now time.Time) bool {
+	mode, err := Read(s.path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -144,7 +136,7 @@ func (s *modeSwitch) take(ctx context.Context, now time.Time) bool {
 	case s.emptySince.IsZero():
 		s.emptySince = now
 		return false
-	case now.Sub(s.emptySince) < switchInterval:
+	case now.Sub(s.emptySince) < interval:
 		return false
 	}
 	s.invalid = ""
@@ -154,39 +146,4 @@ func (s *modeSwitch) take(ctx context.Context, now time.Time) bool {
 	bklog.G(ctx).WithField("file", s.path).WithField("mode", mode).WithField("before", s.mode).Info("mode switched")
 	s.mode = mode
 	return true
-}
-
-// ReadSwitchFile returns the mode that a switch file asks for: its first word,
-// and none if the file is missing or has no word. "#" begins a comment. The
-// error says why a guard ignores the file.
-func ReadSwitchFile(path string) (config.Mode, error) {
-	// A named pipe without a writer would block.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read the switch file: %w", err)
-	}
-	defer f.Close()
-	// One word is all that is needed, however much is there.
-	data, err := io.ReadAll(io.LimitReader(f, switchMaxBytes))
-	if err != nil {
-		return "", fmt.Errorf("read the switch file: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		line, _, _ = strings.Cut(line, "#")
-		if words := strings.Fields(line); len(words) > 0 {
-			word := words[0]
-			mode, err := config.ParseMode("mode", word[:min(len(word), 40)])
-			if err != nil {
-				return "", fmt.Errorf("switch file %s: %w", path, err)
-			}
-			return mode, nil
-		}
-	}
-	if len(data) == switchMaxBytes {
-		return "", fmt.Errorf("switch file %s: no mode in its first %d bytes", path, switchMaxBytes)
-	}
-	return "", nil
 }
