@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/cachetest"
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // upstreamAtMost bounds what upstream is asked for in a benchmark: beyond, it
@@ -31,7 +33,7 @@ func BenchmarkGetRemotes(b *testing.B) {
 	for _, layers := range []int{1, 4, 8, 12, 16, 18} {
 		for compressions := 1; compressions <= 3; compressions++ {
 			c := newTestCache(b)
-			ref := c.chain(b, layers, allCompressions[1:compressions]...)
+			ref := c.Chain(b, layers, cachetest.AllCompressions[1:compressions]...)
 			name := fmt.Sprintf("layers=%d/compressions=%d", layers, compressions)
 			if NewEstimate(repeat(compressions, layers)).Remotes <= upstreamAtMost {
 				b.Run(name+"/upstream", func(b *testing.B) { benchmarkGetRemotes(b, c, c.worker(), ref, true) })
@@ -46,7 +48,7 @@ func BenchmarkGetRemotesBeyondUpstream(b *testing.B) {
 	for _, layers := range []int{30, 61, 127} {
 		for compressions := 2; compressions <= 4; compressions++ {
 			c := newTestCache(b)
-			ref := c.chain(b, layers, allCompressions[1:compressions]...)
+			ref := c.Chain(b, layers, cachetest.AllCompressions[1:compressions]...)
 			benchmarkGuarded(b, c, fmt.Sprintf("layers=%d/compressions=%d", layers, compressions), ref)
 		}
 	}
@@ -63,7 +65,7 @@ func benchmarkGetRemotes(b *testing.B, c *testCache, w worker.Worker, ref cache.
 	var remotes []*solver.Remote
 	for b.Loop() {
 		var err error
-		remotes, err = getRemotes(c.ctx, w, ref, requested(compression.Gzip), all)
+		remotes, err = getRemotes(c.Ctx, w, ref, requested(compression.Gzip), all)
 		require.NoError(b, err)
 	}
 	b.ReportMetric(float64(len(remotes)), "remotes")
@@ -75,21 +77,21 @@ func BenchmarkWalk(b *testing.B) {
 	const layers = 127
 	for compressions := 1; compressions <= 4; compressions++ {
 		c := newTestCache(b)
-		ref := c.chain(b, layers, allCompressions[1:compressions]...)
-		remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), false)
+		ref := c.Chain(b, layers, cachetest.AllCompressions[1:compressions]...)
+		remotes, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Gzip), false)
 		require.NoError(b, err)
 		chain := remotes[0].Descriptors
-		blobs, err := walk(c.ctx, c.store, chain)
+		blobs, err := variants.Find(c.Ctx, c.Store, chain)
 		require.NoError(b, err)
 		if blobs == nil {
-			blobs = variants{chain}
+			blobs = variants.Table{chain}
 		}
 		name := fmt.Sprintf("layers=%d/compressions=%d", layers, compressions)
 		b.Run(name+"/floor", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, desc := range slices.Concat(blobs...) {
-					_, err := c.store.Info(c.ctx, desc.Digest)
+					_, err := c.Store.Info(c.Ctx, desc.Digest)
 					require.NoError(b, err)
 				}
 			}
@@ -97,7 +99,7 @@ func BenchmarkWalk(b *testing.B) {
 		b.Run(name+"/walk", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := walk(c.ctx, c.store, chain)
+				_, err := variants.Find(c.Ctx, c.Store, chain)
 				require.NoError(b, err)
 			}
 		})
@@ -110,11 +112,11 @@ func BenchmarkUpstreamLiveBytes(b *testing.B) {
 	for _, layers := range []int{12, 16, 18} {
 		// What the cache logs must not stand in the line of the result.
 		c := newTestCache(b)
-		ref := c.chain(b, layers, compression.Zstd)
+		ref := c.Chain(b, layers, compression.Zstd)
 		b.Run(fmt.Sprintf("layers=%d", layers), func(b *testing.B) {
 			for b.Loop() {
 				before := liveBytes()
-				remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Gzip), true)
+				remotes, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Gzip), true)
 				require.NoError(b, err)
 				b.ReportMetric(float64(liveBytes()-before)/float64(len(remotes)), "live-B/remote")
 				runtime.KeepAlive(remotes)
@@ -131,7 +133,7 @@ func BenchmarkExportLiveBytes(b *testing.B) {
 	const records, layers = 500, 127
 	logrus.SetOutput(io.Discard)
 	c := newTestCache(b)
-	ref := c.chain(b, layers, allCompressions[1:]...)
+	ref := c.Chain(b, layers, cachetest.AllCompressions[1:]...)
 	g := newTestGuard(b, config.Config{})
 	b.Run("guarded", func(b *testing.B) {
 		resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
@@ -139,11 +141,11 @@ func BenchmarkExportLiveBytes(b *testing.B) {
 		})["registry"]
 		for b.Loop() {
 			before := liveBytes()
-			e, err := resolve(c.ctx, nil, nil)
+			e, err := resolve(c.Ctx, nil, nil)
 			require.NoError(b, err)
 			refCfg := requested(e.Config().Compression.Type)
 			for n := range records {
-				remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, refCfg, true)
+				remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, refCfg, true)
 				require.NoError(b, err)
 				require.Len(b, remotes, 1)
 				_, _, err = e.Add(digest.FromString(fmt.Sprint(n)), nil, []solver.CacheExportResult{{CreatedAt: time.Unix(int64(n), 0), Result: remotes[0]}})
@@ -158,7 +160,7 @@ func BenchmarkExportLiveBytes(b *testing.B) {
 			before := liveBytes()
 			var all []*solver.Remote
 			for range records {
-				remotes, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Zstd), false)
+				remotes, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Zstd), false)
 				require.NoError(b, err)
 				all = append(all, remotes...)
 			}

@@ -21,7 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/bkguard/bkguard/internal/cachetest"
 	"github.com/bkguard/bkguard/internal/choice"
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // drawnLayers is how many layers there are to make chains of.
@@ -39,12 +41,12 @@ type drawnStore struct {
 func newDrawnStore(tb testing.TB) (*drawnStore, context.Context) {
 	tb.Helper()
 	c := newTestCache(tb)
-	s := &drawnStore{Store: c.store}
+	s := &drawnStore{Store: c.Store}
 	for n := range s.blobs {
 		s.blobs[n] = make(map[compression.Type]ocispecs.Descriptor)
-		for _, comp := range allCompressions {
-			desc, data := layer(tb, n, comp)
-			require.NoError(tb, content.WriteBlob(c.ctx, s, desc.Digest.String(), bytes.NewReader(data), desc))
+		for _, comp := range cachetest.AllCompressions {
+			desc, data := cachetest.Layer(tb, n, comp)
+			require.NoError(tb, content.WriteBlob(c.Ctx, s, desc.Digest.String(), bytes.NewReader(data), desc))
 			if comp == compression.EStargz {
 				// What is inside has a table of contents.
 				r, err := gzip.NewReader(bytes.NewReader(data))
@@ -58,7 +60,7 @@ func newDrawnStore(tb testing.TB) (*drawnStore, context.Context) {
 			s.blobs[n][comp] = desc
 		}
 	}
-	return s, c.ctx
+	return s, c.Ctx
 }
 
 func (s *drawnStore) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
@@ -80,7 +82,7 @@ type drawnChain []drawnLayer
 
 func drawChain(t *rapid.T) drawnChain {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) drawnLayer {
-		have := rapid.Permutation(allCompressions).Draw(t, "compressions")
+		have := rapid.Permutation(cachetest.AllCompressions).Draw(t, "compressions")
 		return drawnLayer{
 			number: rapid.IntRange(0, drawnLayers-1).Draw(t, "number"),
 			have:   have[:rapid.IntRange(1, len(have)).Draw(t, "exists in")],
@@ -113,8 +115,8 @@ func (s *drawnStore) link(t *rapid.T, chains ...drawnChain) {
 				continue
 			}
 			from := s.blobs[l.number][l.have[rapid.IntRange(0, i-1).Draw(t, "linked from")]]
-			s.labels[from.Digest][variantLabelPrefix+desc.Digest.String()] = desc.Digest.String()
-			s.labels[desc.Digest][variantLabelPrefix+from.Digest.String()] = from.Digest.String()
+			s.labels[from.Digest][variants.LinkLabelPrefix+desc.Digest.String()] = desc.Digest.String()
+			s.labels[desc.Digest][variants.LinkLabelPrefix+from.Digest.String()] = from.Digest.String()
 		}
 	}
 }
@@ -124,9 +126,9 @@ func (s *drawnStore) describe(desc ocispecs.Descriptor) {
 	if s.labels[desc.Digest] != nil {
 		return
 	}
-	s.labels[desc.Digest] = map[string]string{mediaTypeLabel: desc.MediaType}
+	s.labels[desc.Digest] = map[string]string{variants.MediaTypeLabel: desc.MediaType}
 	for key, value := range desc.Annotations {
-		s.labels[desc.Digest][annotationLabelPrefix+key] = value
+		s.labels[desc.Digest][variants.AnnotationLabelPrefix+key] = value
 	}
 }
 
@@ -135,12 +137,12 @@ func (s *drawnStore) describe(desc ocispecs.Descriptor) {
 func (s *drawnStore) damage(t *rapid.T) {
 	for range rapid.IntRange(1, 10).Draw(t, "damaged links") {
 		numbers := rapid.Permutation([]int{0, 1, 2, 3, 4, 5}).Draw(t, "layers")
-		from := s.blobs[numbers[0]][rapid.SampledFrom(allCompressions).Draw(t, "from")]
-		to := s.blobs[numbers[1]][rapid.SampledFrom(allCompressions).Draw(t, "to")]
+		from := s.blobs[numbers[0]][rapid.SampledFrom(cachetest.AllCompressions).Draw(t, "from")]
+		to := s.blobs[numbers[1]][rapid.SampledFrom(cachetest.AllCompressions).Draw(t, "to")]
 		s.describe(from)
 		s.describe(to)
-		if s.labels[to.Digest][variantLabelPrefix+from.Digest.String()] == "" {
-			s.labels[from.Digest][variantLabelPrefix+to.Digest.String()] = to.Digest.String()
+		if s.labels[to.Digest][variants.LinkLabelPrefix+from.Digest.String()] == "" {
+			s.labels[from.Digest][variants.LinkLabelPrefix+to.Digest.String()] = to.Digest.String()
 		}
 	}
 }
@@ -151,10 +153,10 @@ func (s *drawnStore) damage(t *rapid.T) {
 func (s *drawnStore) reached(l drawnLayer) []ocispecs.Descriptor {
 	own := s.blobs[l.number][l.have[0]]
 	in := map[digest.Digest]bool{own.Digest: true}
-	for range allCompressions { // no path is longer
+	for range cachetest.AllCompressions { // no path is longer
 		for dgst := range maps.Clone(in) {
 			for label, value := range s.labels[dgst] {
-				if strings.HasPrefix(label, variantLabelPrefix) {
+				if strings.HasPrefix(label, variants.LinkLabelPrefix) {
 					in[digest.Digest(value)] = true
 				}
 			}
@@ -172,9 +174,9 @@ func (s *drawnStore) reached(l drawnLayer) []ocispecs.Descriptor {
 
 // record is the main remote of a record on a chain with its variants, and these: own
 // blobs only where there are no others.
-func (s *drawnStore) record(ctx context.Context, t *rapid.T, chain drawnChain) (*solver.Remote, variants) {
+func (s *drawnStore) record(ctx context.Context, t *rapid.T, chain drawnChain) (*solver.Remote, variants.Table) {
 	main := &solver.Remote{Descriptors: s.own(t, chain), Provider: s}
-	v, err := walk(ctx, s, main.Descriptors)
+	v, err := variants.Find(ctx, s, main.Descriptors)
 	require.NoError(t, err)
 	p := newProvider(main, s, v)
 	p.request(ctx, s, compression.Gzip, len(chain))
@@ -187,12 +189,12 @@ func (s *drawnStore) record(ctx context.Context, t *rapid.T, chain drawnChain) (
 }
 
 // drawRecords draws chains that share layers, and a record on each.
-func (s *drawnStore) drawRecords(ctx context.Context, t *rapid.T) ([]*solver.Remote, []variants) {
+func (s *drawnStore) drawRecords(ctx context.Context, t *rapid.T) ([]*solver.Remote, []variants.Table) {
 	chains := rapid.SliceOfN(rapid.Custom(drawChain), 1, 4).Draw(t, "chains")
 	s.link(t, chains...)
 	var (
 		records []*solver.Remote
-		found   []variants
+		found   []variants.Table
 	)
 	for _, chain := range chains {
 		main, v := s.record(ctx, t, chain)

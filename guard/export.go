@@ -10,11 +10,11 @@ import (
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/worker"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/choice"
 	"github.com/bkguard/bkguard/internal/uploads"
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // export is what the decorators of an exporter and of a worker share of one
@@ -37,7 +37,7 @@ type export struct {
 
 	mu sync.Mutex
 	// stores has what was asked of each content store, protected by mu.
-	stores map[content.Store]*infoCache
+	stores map[content.Store]*variants.InfoCache
 	// refs are held until the export has ended, so that nothing which it writes is
 	// pruned meanwhile; answers are what a worker has answered for them. Upstream asks
 	// twice for each record (solver/exporter.go). Both are protected by mu.
@@ -226,20 +226,10 @@ func (e *export) remember(store content.Store) content.Store {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stores == nil {
-		e.stores = make(map[content.Store]*infoCache)
+		e.stores = make(map[content.Store]*variants.InfoCache)
 	}
 	if e.stores[store] == nil {
-		e.stores[store] = newInfoCache(store)
+		e.stores[store] = variants.NewInfoCache(store)
 	}
 	return e.stores[store]
-}
-
-// walk finds the variants of a chain in a store.
-func walk(ctx context.Context, store content.InfoProvider, chain []ocispecs.Descriptor) (variants, error) {
-	return walkChain(chain, func(own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
-		if c, ok := store.(*infoCache); ok {
-			return c.walk(ctx, own)
-		}
-		return walkBlob(ctx, store, own)
-	})
 }

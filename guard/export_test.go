@@ -18,27 +18,28 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/cachetest"
 )
 
 // pruned prunes all refs that nobody holds, and reports whether a ref has gone.
 func (c *testCache) pruned(tb testing.TB, id string) bool {
 	tb.Helper()
 	removed := make(chan client.UsageInfo, 100)
-	require.NoError(tb, c.manager.Prune(c.ctx, removed, client.PruneInfo{All: true}))
-	ref, err := c.manager.Get(c.ctx, id, nil)
+	require.NoError(tb, c.Manager.Prune(c.Ctx, removed, client.PruneInfo{All: true}))
+	ref, err := c.Manager.Get(c.Ctx, id, nil)
 	if err != nil {
 		return true
 	}
-	require.NoError(tb, ref.Release(c.ctx))
+	require.NoError(tb, ref.Release(c.Ctx))
 	return false
 }
 
 // loose makes a ref of one layer that only the caller holds.
 func (c *testCache) loose(tb testing.TB, n int) cache.ImmutableRef {
 	tb.Helper()
-	desc, data := layer(tb, n, compression.Gzip)
-	require.NoError(tb, content.WriteBlob(c.ctx, c.store, desc.Digest.String(), bytes.NewReader(data), desc))
-	ref, err := c.manager.GetByBlob(c.ctx, desc, nil)
+	desc, data := cachetest.Layer(tb, n, compression.Gzip)
+	require.NoError(tb, content.WriteBlob(c.Ctx, c.Store, desc.Digest.String(), bytes.NewReader(data), desc))
+	ref, err := c.Manager.GetByBlob(c.Ctx, desc, nil)
 	require.NoError(tb, err)
 	return ref
 }
@@ -76,7 +77,7 @@ func TestRefsAreHeldUntilTheExportHasEnded(t *testing.T) {
 			require.NoError(t, err)
 			addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
 			id := ref.ID()
-			require.NoError(t, ref.Release(c.ctx))
+			require.NoError(t, ref.Release(c.Ctx))
 			assert.False(t, c.pruned(t, id), "the export holds it")
 			end(t, e, cancel)
 			assert.Eventually(t, func() bool { return c.pruned(t, id) }, waitFor, tick, "nobody holds it")
@@ -93,9 +94,9 @@ func TestNothingIsHeldAfterTheRequest(t *testing.T) {
 	e := g.newExport("registry", "", nil)
 	e.close(t.Context())
 	asked := compression.New(exportCompression{Type: compression.Gzip, export: e})
-	_, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, cacheconfig.RefConfig{Compression: asked}, true)
+	_, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, cacheconfig.RefConfig{Compression: asked}, true)
 	require.NoError(t, err)
-	require.NoError(t, ref.Release(c.ctx))
+	require.NoError(t, ref.Release(c.Ctx))
 	assert.True(t, c.pruned(t, ref.ID()))
 }
 
@@ -111,12 +112,12 @@ func TestRefsOfAnInlineCacheAreHeldUntilItsImageIsExported(t *testing.T) {
 	ref := c.loose(t, 1)
 	g := newTestGuard(t, config.Config{})
 	i := g.newImageExport(&sourceInstance{config: compression.New(compression.Gzip)}, false)
-	_, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, cacheconfig.RefConfig{Compression: i.Config().Compression()}, true)
+	_, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, cacheconfig.RefConfig{Compression: i.Config().Compression()}, true)
 	require.NoError(t, err)
 	id := ref.ID()
-	require.NoError(t, ref.Release(c.ctx))
+	require.NoError(t, ref.Release(c.Ctx))
 	assert.False(t, c.pruned(t, id))
-	_, _, _, err = i.Export(c.ctx, sourceOf(nil), noBuild)
+	_, _, _, err = i.Export(c.Ctx, sourceOf(nil), noBuild)
 	require.NoError(t, err)
 	assert.True(t, c.pruned(t, id))
 }
@@ -138,14 +139,14 @@ func TestRefIsAskedOnceInAnExport(t *testing.T) {
 	for mode, want := range map[config.Mode]int{config.ModeOff: 2, config.ModeEnforce: 1, config.ModeSingle: 1} {
 		for _, comp := range []compression.Config{compression.New(compression.Zstd), compression.New(compression.Zstd).SetForce(true)} {
 			g := newTestGuard(t, config.Config{Mode: mode})
-			ref := &countingRef{ImmutableRef: c.chain(t, 3, compression.Zstd)}
+			ref := &countingRef{ImmutableRef: c.Chain(t, 3, compression.Zstd)}
 			w := g.Worker(c.worker())
 			for range 2 { // exports
 				ref.asked = 0
 				e := decorated(t, g, "registry", contentExporter(contentutil.NewBuffer(), comp), askFor(compression.Zstd))
 				var first []*solver.Remote
 				for range 2 {
-					remotes, err := getRemotes(c.ctx, w, ref, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+					remotes, err := getRemotes(c.Ctx, w, ref, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
 					require.NoError(t, err)
 					if first != nil && mode != config.ModeOff {
 						assert.Same(t, first[0], remotes[0])
@@ -162,14 +163,14 @@ func TestRefIsAskedOnceInAnExport(t *testing.T) {
 // with the product of both.
 func TestRecordsShareTheirChains(t *testing.T) {
 	c := newTestCache(t)
-	base := c.chain(t, 5, compression.Zstd)
-	one, other := c.add(t, base, 100, compression.Gzip), c.add(t, base, 101, compression.Gzip)
+	base := c.Chain(t, 5, compression.Zstd)
+	one, other := c.Add(t, base, 100, compression.Gzip), c.Add(t, base, 101, compression.Gzip)
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "registry", contentExporter(contentutil.NewBuffer(), compression.New(compression.Gzip)), nil)
 	w := g.Worker(c.worker())
 	var chains []*solver.Remote
 	for _, ref := range []cache.ImmutableRef{one, other, base} {
-		remotes, err := getRemotes(c.ctx, w, ref, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+		remotes, err := getRemotes(c.Ctx, w, ref, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
 		require.NoError(t, err)
 		chains = append(chains, remotes[0])
 	}

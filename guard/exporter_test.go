@@ -37,7 +37,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/cachetest"
 	"github.com/bkguard/bkguard/internal/choice"
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // contentExporter makes upstream's exporter that writes blobs, cache config and
@@ -72,7 +74,7 @@ func addRecords(t *testing.T, c *testCache, w worker.Worker, e remotecache.Expor
 	t.Helper()
 	var links [][]solver.CacheLink
 	for _, ref := range refs {
-		remotes, err := getRemotes(c.ctx, w, ref, cacheconfig.RefConfig{Compression: comp}, true)
+		remotes, err := getRemotes(c.Ctx, w, ref, cacheconfig.RefConfig{Compression: comp}, true)
 		require.NoError(t, err)
 		var results []solver.CacheExportResult
 		for _, r := range append(remotes[1:], remotes[0]) {
@@ -147,9 +149,9 @@ func (x exported) results() int {
 // estargz, and two layers above it that exist in gzip only.
 func buildRefs(t *testing.T, c *testCache, base int) []cache.ImmutableRef {
 	t.Helper()
-	bottom := c.chain(t, base, compression.Zstd, compression.EStargz)
-	middle := c.add(t, bottom, 100, compression.Gzip)
-	return []cache.ImmutableRef{bottom, middle, c.add(t, middle, 101, compression.Gzip)}
+	bottom := c.Chain(t, base, compression.Zstd, compression.EStargz)
+	middle := c.Add(t, bottom, 100, compression.Gzip)
+	return []cache.ImmutableRef{bottom, middle, c.Add(t, middle, 101, compression.Gzip)}
 }
 
 func TestExportHasTheRequestedCompressionThroughout(t *testing.T) {
@@ -168,7 +170,7 @@ func TestExportHasTheRequestedCompressionThroughout(t *testing.T) {
 				target := contentutil.NewBuffer()
 				e := decorated(t, g, "registry", contentExporter(target, compression.New(comp)), askFor(comp))
 				addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, refs...)
-				x := finalize(t, c.ctx, e, target)
+				x := finalize(t, c.Ctx, e, target)
 				assert.Equal(t, want, x.mediaTypes())
 				assert.Equal(t, 3, x.results())
 				manifests = append(manifests, x.manifest)
@@ -197,11 +199,11 @@ func TestExportHasTheRequestedCompressionThroughout(t *testing.T) {
 // inside. That differs from the layer's other blobs: it has a table of contents.
 func uncompressedDigests(t *testing.T, c *testCache, ref cache.ImmutableRef) map[digest.Digest]string {
 	t.Helper()
-	remotes, err := ref.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.EStargz).SetForce(true)}, false, nil)
+	remotes, err := ref.GetRemotes(c.Ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.EStargz).SetForce(true)}, false, nil)
 	require.NoError(t, err)
 	all := make(map[digest.Digest]string)
 	for _, desc := range remotes[0].Descriptors {
-		data, err := content.ReadBlob(c.ctx, c.store, desc)
+		data, err := content.ReadBlob(c.Ctx, c.Store, desc)
 		require.NoError(t, err)
 		r, err := gzip.NewReader(bytes.NewReader(data))
 		require.NoError(t, err)
@@ -232,7 +234,7 @@ func TestPreferences(t *testing.T) {
 		target := contentutil.NewBuffer()
 		e := decorated(t, g, test.exporterType, contentExporter(target, compression.New(compression.Zstd)), askFor(compression.Zstd, test.attrs))
 		addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, refs...)
-		x := finalize(t, c.ctx, e, target)
+		x := finalize(t, c.Ctx, e, target)
 		assert.Len(t, x.layers, 7, name)
 		assert.Equal(t, 3, x.results(), name)
 		if test.want != nil {
@@ -257,8 +259,8 @@ func TestUnknownPreferenceIsRefused(t *testing.T) {
 // of which owns it in gzip and one in zstd. Upstream uploads it twice.
 func TestOneChoiceForALayerOfSeveralRecords(t *testing.T) {
 	c := newTestCache(t)
-	a := c.add(t, nil, 1, compression.Gzip)
-	b := c.add(t, c.add(t, nil, 2, compression.Gzip), 1, compression.Zstd)
+	a := c.Add(t, nil, 1, compression.Gzip)
+	b := c.Add(t, c.Add(t, nil, 2, compression.Gzip), 1, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
 	for prefer, blobs := range map[string]int{"requested": 2, "smallest": 2, "main": 3} {
 		comp := compression.Zstd
@@ -269,7 +271,7 @@ func TestOneChoiceForALayerOfSeveralRecords(t *testing.T) {
 			for _, ref := range refs {
 				addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
 			}
-			x := finalize(t, c.ctx, e, target)
+			x := finalize(t, c.Ctx, e, target)
 			assert.Len(t, x.blobs(), blobs, prefer)
 			assert.Equal(t, 2, x.results(), prefer)
 			manifests = append(manifests, x.manifest)
@@ -287,13 +289,13 @@ func TestBlobsPrunedBeforeTheHandOver(t *testing.T) {
 	target := contentutil.NewBuffer()
 	e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), askFor(compression.Zstd))
 	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, refs...)
-	require.NoError(t, c.store.Walk(c.ctx, func(info content.Info) error {
-		if strings.HasSuffix(info.Labels[mediaTypeLabel], "zstd") {
-			return c.blobs.Delete(c.ctx, info.Digest)
+	require.NoError(t, c.Store.Walk(c.Ctx, func(info content.Info) error {
+		if strings.HasSuffix(info.Labels[variants.MediaTypeLabel], "zstd") {
+			return c.Blobs.Delete(c.Ctx, info.Digest)
 		}
 		return nil
 	}))
-	x := finalize(t, c.ctx, e, target)
+	x := finalize(t, c.Ctx, e, target)
 	assert.Equal(t, map[string]int{ocispecs.MediaTypeImageLayerGzip: 6}, x.mediaTypes())
 	assert.Equal(t, 3, x.results())
 }
@@ -305,14 +307,14 @@ func TestBlobsPrunedBeforeTheHandOver(t *testing.T) {
 func TestExportAsksOnceForEachBlob(t *testing.T) {
 	const layers, records = 10, 30
 	c := newTestCache(t)
-	base := c.chain(t, layers, allCompressions[1:]...)
-	zstd, err := base.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}, false, nil)
+	base := c.Chain(t, layers, cachetest.AllCompressions[1:]...)
+	zstd, err := base.GetRemotes(c.Ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}, false, nil)
 	require.NoError(t, err)
-	refs := []cache.ImmutableRef{base, c.onBlobs(t, zstd[0].Descriptors)}
+	refs := []cache.ImmutableRef{base, c.OnBlobs(t, zstd[0].Descriptors)}
 	for n := len(refs); n < records; n++ {
-		refs = append(refs, c.add(t, base, 100+n, compression.Gzip))
+		refs = append(refs, c.Add(t, base, 100+n, compression.Gzip))
 	}
-	for _, comp := range allCompressions {
+	for _, comp := range cachetest.AllCompressions {
 		t.Run(comp.String(), func(t *testing.T) {
 			w, store := c.countedWorker()
 			g := newTestGuard(t, config.Config{})
@@ -324,7 +326,7 @@ func TestExportAsksOnceForEachBlob(t *testing.T) {
 				assert.Equal(t, 1, n, dgst)
 			}
 			clear(store.asked)
-			x := finalize(t, c.ctx, e, target)
+			x := finalize(t, c.Ctx, e, target)
 			assert.Len(t, x.blobs(), layers+records-2)
 			assert.LessOrEqual(t, len(store.asked), len(x.blobs()))
 			for dgst, n := range store.asked {
@@ -339,11 +341,11 @@ func TestExportAsksOnceForEachBlob(t *testing.T) {
 // that upstream builds.
 func TestUndecoratedWorker(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 3, compression.Zstd)
+	ref := c.Chain(t, 3, compression.Zstd)
 	target := contentutil.NewBuffer()
 	e := decorated(t, newTestGuard(t, config.Config{}), "registry", contentExporter(target, compression.New(compression.Zstd)), askFor(compression.Zstd))
 	addRecords(t, c, c.worker(), e, e.Config().Compression, ref)
-	assert.Equal(t, map[string]int{ocispecs.MediaTypeImageLayerZstd: 3}, finalize(t, c.ctx, e, target).mediaTypes())
+	assert.Equal(t, map[string]int{ocispecs.MediaTypeImageLayerZstd: 3}, finalize(t, c.Ctx, e, target).mediaTypes())
 }
 
 // imported is a remote as an importer has it, of a chain whose blobs are in its
@@ -366,16 +368,16 @@ func imported(chain []ocispecs.Descriptor) *solver.Remote {
 // imported from cannot be read any more.
 func TestImportedRecordsAreExportedAsTheWorkerHasThem(t *testing.T) {
 	c := newTestCache(t)
-	lower := c.chain(t, 4)
-	upper := c.add(t, lower, 100, compression.Gzip)
-	c.convert(t, upper, compression.Zstd)
+	lower := c.Chain(t, 4)
+	upper := c.Add(t, lower, 100, compression.Gzip)
+	c.Convert(t, upper, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
 	for _, comp := range []compression.Type{compression.Gzip, compression.Zstd} {
 		var manifests []digest.Digest
 		for _, upperFirst := range []bool{false, true} {
 			target := contentutil.NewBuffer()
 			e := decorated(t, g, "registry", contentExporter(target, compression.New(comp)), askFor(comp))
-			remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), upper, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+			remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), upper, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
 			require.NoError(t, err)
 			chain := remotes[0].Descriptors
 			records := [][]*solver.Remote{{imported(chain[:4])}, append(remotes, imported(chain))}
@@ -391,7 +393,7 @@ func TestImportedRecordsAreExportedAsTheWorkerHasThem(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, ok)
 			}
-			x := finalize(t, c.ctx, e, target)
+			x := finalize(t, c.Ctx, e, target)
 			assert.Equal(t, 2, x.results())
 			assert.Equal(t, map[string]int{comp.MediaType(): 5}, x.mediaTypes())
 			for _, l := range x.layers {
@@ -443,18 +445,18 @@ func (e *takenDown) Finalize(ctx context.Context) (map[string]string, error) {
 // which upstream allows, stays one.
 func TestWhatWasGivenCanBeRead(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 3, compression.Zstd)
+	ref := c.Chain(t, 3, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
 	inner := &takenDown{}
 	e := decorated(t, g, "mine", func(context.Context, session.Group, map[string]string) (remotecache.Exporter, error) {
 		return inner, nil
 	}, askFor(compression.Zstd))
 	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
-	desc, _ := layer(t, 200, compression.Gzip)
+	desc, _ := cachetest.Layer(t, 200, compression.Gzip)
 	bare := &solver.Remote{Descriptors: []ocispecs.Descriptor{desc}}
 	_, _, err := e.Add("sha256:x", nil, []solver.CacheExportResult{{Result: bare}})
 	require.NoError(t, err)
-	_, err = e.Finalize(c.ctx)
+	_, err = e.Finalize(c.Ctx)
 	require.ErrorIs(t, err, cerrdefs.ErrNotFound, "which no panic is")
 	require.ErrorContains(t, err, digest.FromString("of no record").String())
 	assert.Same(t, bare, inner.results[1].Result)
@@ -465,24 +467,24 @@ func TestWhatWasGivenCanBeRead(t *testing.T) {
 // TestMissingCompressionIsGzip has an exporter that asks for none.
 func TestMissingCompressionIsGzip(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 3, compression.Zstd)
+	ref := c.Chain(t, 3, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
 	target := contentutil.NewBuffer()
 	e := decorated(t, g, "registry", contentExporter(target, compression.Config{}), nil)
 	assert.Equal(t, "gzip", e.Config().Compression.Type.String())
 	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
-	assert.Equal(t, map[string]int{ocispecs.MediaTypeImageLayerGzip: 3}, finalize(t, c.ctx, e, target).mediaTypes())
+	assert.Equal(t, map[string]int{ocispecs.MediaTypeImageLayerGzip: 3}, finalize(t, c.Ctx, e, target).mediaTypes())
 }
 
 // TestForcedCompression leaves the conversion to upstream.
 func TestForcedCompression(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 3)
+	ref := c.Chain(t, 3)
 	g := newTestGuard(t, config.Config{})
 	target := contentutil.NewBuffer()
 	e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd).SetForce(true)), nil)
 	refCfg := cacheconfig.RefConfig{Compression: e.Config().Compression}
-	remotes, err := (&worker.WorkerRef{ImmutableRef: ref, Worker: g.Worker(c.worker())}).GetRemotes(c.ctx, true, refCfg, false, nil)
+	remotes, err := (&worker.WorkerRef{ImmutableRef: ref, Worker: g.Worker(c.worker())}).GetRemotes(c.Ctx, true, refCfg, false, nil)
 	require.NoError(t, err)
 	require.Len(t, remotes, 1)
 	assert.Equal(t, ocispecs.MediaTypeImageLayerZstd, remotes[0].Descriptors[0].MediaType)
@@ -491,7 +493,7 @@ func TestForcedCompression(t *testing.T) {
 // inlineLayers are the blobs of an image in a compression.
 func inlineLayers(t *testing.T, c *testCache, ref cache.ImmutableRef, comp compression.Type) []digest.Digest {
 	t.Helper()
-	remotes, err := ref.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(comp).SetForce(true)}, false, nil)
+	remotes, err := ref.GetRemotes(c.Ctx, true, cacheconfig.RefConfig{Compression: compression.New(comp).SetForce(true)}, false, nil)
 	require.NoError(t, err)
 	return digests(remotes[0].Descriptors)
 }
@@ -500,11 +502,11 @@ func inlineLayers(t *testing.T, c *testCache, ref cache.ImmutableRef, comp compr
 // several images, as a build for several platforms does.
 func TestInlineCacheHasTheBlobsOfTheImage(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 12, compression.Zstd, compression.EStargz)
-	middle := c.add(t, ref, 100, compression.Gzip)
-	refs := []cache.ImmutableRef{ref, middle, c.add(t, middle, 101, compression.Gzip)}
+	ref := c.Chain(t, 12, compression.Zstd, compression.EStargz)
+	middle := c.Add(t, ref, 100, compression.Gzip)
+	refs := []cache.ImmutableRef{ref, middle, c.Add(t, middle, 101, compression.Gzip)}
 	logger, hook := logtest.NewNullLogger()
-	ctx := bklog.WithLogger(c.ctx, logrus.NewEntry(logger))
+	ctx := bklog.WithLogger(c.Ctx, logrus.NewEntry(logger))
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
 	for _, comp := range []compression.Type{compression.Gzip, compression.Zstd, compression.EStargz} {
@@ -527,7 +529,7 @@ func TestInlineCacheHasTheBlobsOfTheImage(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, lines, "one export is one line")
-	_, err := e.Finalize(c.ctx)
+	_, err := e.Finalize(c.Ctx)
 	require.NoError(t, err)
 }
 
@@ -535,14 +537,14 @@ func TestInlineCacheHasTheBlobsOfTheImage(t *testing.T) {
 // keeps them for the next one.
 func TestInlineCacheOfAnotherImage(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 6, compression.Zstd)
+	ref := c.Chain(t, 6, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
 	addRecords(t, c, g.Worker(c.worker()), e, compression.New(compression.Gzip), ref)
-	data, err := e.(inlineCache).ExportForLayers(c.ctx, []digest.Digest{digest.FromString("another image")})
+	data, err := e.(inlineCache).ExportForLayers(c.Ctx, []digest.Digest{digest.FromString("another image")})
 	require.NoError(t, err)
 	assert.Nil(t, data)
-	data, err = e.(inlineCache).ExportForLayers(c.ctx, inlineLayers(t, c, ref, compression.Zstd))
+	data, err = e.(inlineCache).ExportForLayers(c.Ctx, inlineLayers(t, c, ref, compression.Zstd))
 	require.NoError(t, err)
 	assert.NotNil(t, data)
 	assert.Empty(t, e.(*inlineExporter).records, "and forgets them when it has returned data")
@@ -552,13 +554,13 @@ func TestInlineCacheOfAnotherImage(t *testing.T) {
 // in the modes that count.
 func TestInlineRecordsAreCountedOnce(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 12, compression.Zstd)
+	ref := c.Chain(t, 12, compression.Zstd)
 	for mode, outcome := range map[config.Mode]Outcome{config.ModeEnforce: OutcomeDegraded, config.ModeObserve: OutcomeObserved} {
 		g := newTestGuard(t, config.Config{Mode: mode})
 		e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
 		addRecords(t, c, g.Worker(c.worker()), e, compression.New(compression.Zstd), ref)
 		for range 2 {
-			_, err := e.(inlineCache).ExportForLayers(c.ctx, []digest.Digest{digest.FromString("another image")})
+			_, err := e.(inlineCache).ExportForLayers(c.Ctx, []digest.Digest{digest.FromString("another image")})
 			require.NoError(t, err)
 		}
 		decisions := g.Status().Decisions
@@ -573,22 +575,22 @@ func TestInlineRecordsAreCountedOnce(t *testing.T) {
 // its result, and nothing is read but what is written.
 func TestLazyBaseImage(t *testing.T) {
 	c := newTestCache(t)
-	base, pulled := c.lazy(t, 3)
+	base, pulled := c.Lazy(t, 3)
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
-	remotes, err := base.GetRemotes(c.ctx, false, requested(compression.Gzip), false, nil)
+	remotes, err := base.GetRemotes(c.Ctx, false, requested(compression.Gzip), false, nil)
 	require.NoError(t, err)
 	addRecords(t, c, g.Worker(c.worker()), e, compression.New(compression.Gzip), base)
-	data, err := e.(inlineCache).ExportForLayers(c.ctx, digests(remotes[0].Descriptors))
+	data, err := e.(inlineCache).ExportForLayers(c.Ctx, digests(remotes[0].Descriptors))
 	require.NoError(t, err)
 	assert.Contains(t, string(data), `"layers":`)
-	assert.Zero(t, pulled.reads.Load())
+	assert.Zero(t, pulled.Reads.Load())
 
 	target := contentutil.NewBuffer()
 	e = decorated(t, g, "registry", contentExporter(target, compression.New(compression.Gzip)), nil)
 	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, base)
-	assert.Zero(t, pulled.reads.Load())
-	assert.Equal(t, 1, finalize(t, c.ctx, e, target).results())
+	assert.Zero(t, pulled.Reads.Load())
+	assert.Equal(t, 1, finalize(t, c.Ctx, e, target).results())
 }
 
 // TestOnlyInlineExportersAreInline holds the method that upstream tells inline
@@ -634,7 +636,7 @@ func TestNothingIsKeptOfAFailedExport(t *testing.T) {
 	e := decorated(t, g, "registry", contentExporter(fullDisk{}, compression.New(compression.Zstd)), nil).(*cacheExporter)
 	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, refs...)
 	assert.Len(t, e.records, 3)
-	_, err := e.Finalize(c.ctx)
+	_, err := e.Finalize(c.Ctx)
 	require.ErrorIs(t, err, errFull)
 	assert.Empty(t, e.records)
 	assert.Equal(t, &choice.Pool{}, e.pool)
@@ -644,14 +646,14 @@ func TestNothingIsKeptOfAFailedExport(t *testing.T) {
 
 func TestModesOfAnExporter(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 6, compression.Zstd)
+	ref := c.Chain(t, 6, compression.Zstd)
 	for mode, kept := range map[config.Mode]int{config.ModeOff: 0, config.ModeObserve: 0, config.ModeEnforce: 1, config.ModeSingle: 1} {
 		g := newTestGuard(t, config.Config{Exporters: map[string]config.Exporter{"registry": {Mode: mode}}})
 		target := contentutil.NewBuffer()
 		e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), askFor(compression.Zstd)).(*cacheExporter)
 		addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
 		assert.Len(t, e.records, kept, mode)
-		assert.Equal(t, 1, finalize(t, c.ctx, e, target).results(), mode)
+		assert.Equal(t, 1, finalize(t, c.Ctx, e, target).results(), mode)
 	}
 }
 
@@ -678,10 +680,10 @@ func clientLines(t *testing.T, ctx context.Context, f func(ctx context.Context))
 
 func TestOneLineForEachExportThatIsDegraded(t *testing.T) {
 	c := newTestCache(t)
-	plain := c.chain(t, 5)
+	plain := c.Chain(t, 5)
 	deep := newTestCache(t)
 	refs := buildRefs(t, deep, 20)
-	deep.convert(t, refs[2], compression.Zstd)
+	deep.Convert(t, refs[2], compression.Zstd)
 	for name, test := range map[string]struct {
 		cache  *testCache
 		mode   config.Mode
@@ -695,7 +697,7 @@ func TestOneLineForEachExportThatIsDegraded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, hook := logtest.NewNullLogger()
-			ctx := bklog.WithLogger(test.cache.ctx, logrus.NewEntry(logger))
+			ctx := bklog.WithLogger(test.cache.Ctx, logrus.NewEntry(logger))
 			g := newTestGuard(t, config.Config{Mode: test.mode})
 			target := contentutil.NewBuffer()
 			e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), askFor(compression.Zstd))

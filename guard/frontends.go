@@ -18,6 +18,7 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/baseimage"
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // Frontends decorates the frontends of a daemon, so that they warn the client of
@@ -122,8 +123,8 @@ func (f *guardedFrontend) estimate(ctx context.Context, image baseimage.Image) (
 	if err != nil {
 		return Estimate{}, err
 	}
-	layers, err := walk(ctx, f.store, manifest.Layers)
-	return NewEstimate(layers.counts()), err
+	layers, err := variants.Find(ctx, f.store, manifest.Layers)
+	return NewEstimate(layers.Counts()), err
 }
 
 // manifestOf reads the manifest of an image, through the index if there is one.

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/cachetest"
 )
 
 // write puts a document into the store.
@@ -33,7 +34,7 @@ func (c *testCache) write(tb testing.TB, mediaType string, document any) ocispec
 	data, err := json.Marshal(document)
 	require.NoError(tb, err)
 	desc := ocispecs.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
-	require.NoError(tb, content.WriteBlob(c.ctx, c.store, desc.Digest.String(), bytes.NewReader(data), desc))
+	require.NoError(tb, content.WriteBlob(c.Ctx, c.Store, desc.Digest.String(), bytes.NewReader(data), desc))
 	return desc
 }
 
@@ -44,7 +45,7 @@ func (c *testCache) image(tb testing.TB, layers int, platform string) (manifest 
 	file := ocispecs.Image{Platform: platforms.MustParse(platform), RootFS: ocispecs.RootFS{Type: "layers"}}
 	m := ocispecs.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispecs.MediaTypeImageManifest}
 	for n := range layers {
-		desc, _ := layer(tb, n, compression.Gzip)
+		desc, _ := cachetest.Layer(tb, n, compression.Gzip)
 		m.Layers = append(m.Layers, desc)
 		file.RootFS.DiffIDs = append(file.RootFS.DiffIDs, digest.FromString(fmt.Sprint(n)))
 	}
@@ -119,7 +120,7 @@ var ofAnImage = sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{}}
 // solve runs a decorated frontend.
 func (f *testFrontend) solve(t *testing.T, g *Guard, c *testCache, b *testBridge, opt map[string]string) {
 	t.Helper()
-	decorated := g.Frontends(map[string]frontend.Frontend{"test": f}, c.store)["test"]
+	decorated := g.Frontends(map[string]frontend.Frontend{"test": f}, c.Store)["test"]
 	result, err := decorated.Solve(t.Context(), b, nil, opt, nil, "", nil)
 	if f.err != nil {
 		assert.Equal(t, f.err, err)
@@ -134,14 +135,14 @@ func TestFrontendsCountWhatTheWorkerHolds(t *testing.T) {
 	const layers = 10
 	c := newTestCache(t)
 	_, resolved := c.image(t, layers, "linux/amd64")
-	ref := c.chain(t, layers)
+	ref := c.Chain(t, layers)
 	b := &testBridge{known: map[string]*sourceresolver.MetaResponse{"a": resolved, "b": resolved}}
 	f := &testFrontend{sources: []string{"a", "b", "a"}, opt: ofAnImage}
 	g := newTestGuard(t, config.Config{})
 
 	f.solve(t, g, c, b, nil)
 	assert.Empty(t, b.warnings, "in one compression")
-	c.convert(t, ref, compression.Zstd)
+	c.Convert(t, ref, compression.Zstd)
 	f.solve(t, g, c, b, map[string]string{"requestid": "frontend.lint"})
 	assert.Empty(t, b.warnings, "a build of no image")
 	f.solve(t, g, c, b, nil)
@@ -164,7 +165,7 @@ func TestFrontendsCountWhatTheWorkerHolds(t *testing.T) {
 
 func TestFrontendsWarnOfTheWorstPlatform(t *testing.T) {
 	c := newTestCache(t)
-	c.chain(t, 12, compression.Zstd)
+	c.Chain(t, 12, compression.Zstd)
 	var index ocispecs.Index
 	b := &testBridge{known: make(map[string]*sourceresolver.MetaResponse)}
 	f := &testFrontend{opt: ofAnImage}
@@ -208,7 +209,7 @@ func TestFrontendsLeaveOddImagesAlone(t *testing.T) {
 	}
 	assert.Empty(t, b.warnings)
 
-	decorated := g.Frontends(map[string]frontend.Frontend{"test": &testFrontend{sources: []string{"missing"}}}, c.store)["test"]
+	decorated := g.Frontends(map[string]frontend.Frontend{"test": &testFrontend{sources: []string{"missing"}}}, c.Store)["test"]
 	_, err := decorated.Solve(t.Context(), b, nil, nil, nil, "", nil)
 	assert.Equal(t, errUnknownSource, err)
 }
@@ -217,7 +218,7 @@ func TestFrontendsLeaveOddImagesAlone(t *testing.T) {
 func TestImageOfAFrontendIsNoBase(t *testing.T) {
 	c := newTestCache(t)
 	_, resolved := c.image(t, 10, "linux/amd64")
-	c.chain(t, 10, compression.Zstd)
+	c.Chain(t, 10, compression.Zstd)
 	b := &testBridge{known: map[string]*sourceresolver.MetaResponse{"a": resolved}}
 	f := &testFrontend{sources: []string{"a"}}
 	f.solve(t, newTestGuard(t, config.Config{}), c, b, map[string]string{"source": "a"})
@@ -229,13 +230,13 @@ func TestImageOfAFrontendIsNoBase(t *testing.T) {
 func TestControlDecoratesFrontendsIfAsked(t *testing.T) {
 	c := newTestCache(t)
 	f := &testFrontend{}
-	opt := control.Opt{Frontends: map[string]frontend.Frontend{"test": f}, ContentStore: c.store}
+	opt := control.Opt{Frontends: map[string]frontend.Frontend{"test": f}, ContentStore: c.Store}
 	assert.Same(t, f, newTestGuard(t, config.Config{}).Control(opt).Frontends["test"])
 	asked := newTestGuard(t, config.Config{WarnImages: true})
 	assert.IsType(t, &guardedFrontend{}, asked.Control(opt).Frontends["test"])
 	assert.Same(t, f, opt.Frontends["test"], "the given map is as it was")
-	once := asked.Frontends(opt.Frontends, c.store)
-	assert.Equal(t, once, asked.Frontends(once, c.store))
+	once := asked.Frontends(opt.Frontends, c.Store)
+	assert.Equal(t, once, asked.Frontends(once, c.Store))
 	opt.ContentStore = nil
 	assert.Same(t, f, asked.Control(opt).Frontends["test"], "nothing can be counted")
 	assert.Same(t, f, asked.Frontends(opt.Frontends, nil)["test"])
@@ -247,9 +248,9 @@ func BenchmarkFrontends(b *testing.B) {
 	const layers = 61
 	c := newTestCache(b)
 	_, resolved := c.image(b, layers, "linux/amd64")
-	c.convert(b, c.chain(b, layers), compression.Zstd)
+	c.Convert(b, c.Chain(b, layers), compression.Zstd)
 	bare := &testFrontend{sources: []string{"a"}, opt: ofAnImage}
-	decorated := newTestGuard(b, config.Config{}).Frontends(map[string]frontend.Frontend{"test": bare}, c.store)["test"]
+	decorated := newTestGuard(b, config.Config{}).Frontends(map[string]frontend.Frontend{"test": bare}, c.Store)["test"]
 	for name, f := range map[string]frontend.Frontend{"bare": bare, "decorated": decorated} {
 		b.Run(name, func(b *testing.B) {
 			bridge := &testBridge{known: map[string]*sourceresolver.MetaResponse{"a": resolved}}

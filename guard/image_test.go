@@ -31,11 +31,11 @@ type exportingWorker struct {
 }
 
 func (w *exportingWorker) Exporter(string, *session.Manager) (exporter.Exporter, error) {
-	writer, err := containerimage.NewImageWriter(containerimage.WriterOpt{ContentStore: w.cache.store})
+	writer, err := containerimage.NewImageWriter(containerimage.WriterOpt{ContentStore: w.cache.Store})
 	if err != nil {
 		return nil, err
 	}
-	return containerimage.New(containerimage.Opt{ImageWriter: writer, LeaseManager: w.cache.leases})
+	return containerimage.New(containerimage.Opt{ImageWriter: writer, LeaseManager: w.cache.Leases})
 }
 
 // imageInstance makes the exporter of one image build.
@@ -55,11 +55,11 @@ var noBuild exporter.ExportBuildInfo
 
 // exportImage exports an image of a ref and returns its layers.
 func (c *testCache) exportImage(instance exporter.ExporterInstance, ref cache.ImmutableRef) ([]digest.Digest, error) {
-	_, _, desc, err := instance.Export(c.ctx, sourceOf(ref), noBuild)
+	_, _, desc, err := instance.Export(c.Ctx, sourceOf(ref), noBuild)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := images.Manifest(c.ctx, c.store, desc.Descriptor(), nil)
+	manifest, err := images.Manifest(c.Ctx, c.Store, desc.Descriptor(), nil)
 	return digests(manifest.Layers), errors.Join(err, desc.Release())
 }
 
@@ -105,10 +105,10 @@ func eventuallyWaiting(tb testing.TB, g *Guard) {
 
 func TestImageLayersWaitForMemory(t *testing.T) {
 	stock := newTestCache(t)
-	want := stock.exportInBackground(t, imageInstance(t, &exportingWorker{cache: stock}, forcedZstd), stock.chain(t, imageLayers))()
+	want := stock.exportInBackground(t, imageInstance(t, &exportingWorker{cache: stock}, forcedZstd), stock.Chain(t, imageLayers))()
 
 	c := newTestCache(t)
-	ref := c.chain(t, imageLayers)
+	ref := c.Chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
 	free := fill(t, g)
@@ -121,7 +121,7 @@ func TestImageLayersWaitForMemory(t *testing.T) {
 
 func TestCacheLayersWaitForMemory(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, imageLayers)
+	ref := c.Chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "registry", contentExporter(nil, compression.New(compression.Zstd).SetForce(true)), nil)
 	w := g.Worker(c.worker())
@@ -130,7 +130,7 @@ func TestCacheLayersWaitForMemory(t *testing.T) {
 	go func() {
 		refCfg := requested(nil)
 		refCfg.Compression = e.Config().Compression
-		remotes, err := getRemotes(c.ctx, w, ref, refCfg, true)
+		remotes, err := getRemotes(c.Ctx, w, ref, refCfg, true)
 		for _, desc := range remotes[0].Descriptors {
 			assert.Equal(t, ocispecs.MediaTypeImageLayerZstd, desc.MediaType)
 		}
@@ -146,7 +146,7 @@ func TestCacheLayersWaitForMemory(t *testing.T) {
 // the readers of the layers wait.
 func TestRewrittenLayersWaitForMemory(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, imageLayers)
+	ref := c.Chain(t, imageLayers)
 	g := newTestGuard(t, config.Config{})
 	instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{
 		string(exptypes.OptKeyRewriteTimestamp): "true",
@@ -163,7 +163,7 @@ func TestRewrittenLayersWaitForMemory(t *testing.T) {
 	assert.Equal(t, stock.exportInBackground(t, imageInstance(t, &exportingWorker{cache: stock}, map[string]string{
 		string(exptypes.OptKeyRewriteTimestamp): "true",
 		"source-date-epoch":                     "1",
-	}), stock.chain(t, imageLayers))(), rewritten)
+	}), stock.Chain(t, imageLayers))(), rewritten)
 }
 
 // TestRewrittenLayersDoNotWaitForThemselves has memory for one layer only, whose blob
@@ -173,7 +173,7 @@ func TestRewrittenLayersDoNotWaitForThemselves(t *testing.T) {
 	c := newTestCache(t)
 	var ref cache.ImmutableRef
 	for n := range imageLayers {
-		ref = c.add(t, ref, n, compression.Zstd)
+		ref = c.Add(t, ref, n, compression.Zstd)
 	}
 	g := newTestGuard(t, config.Config{MaxMemory: config.Memory{Bytes: 1}})
 	layers := c.exportInBackground(t, imageInstance(t, g.Worker(&exportingWorker{cache: c}), map[string]string{
@@ -189,7 +189,7 @@ func TestRewrittenLayersDoNotWaitForThemselves(t *testing.T) {
 func TestSwitchLetsImageLayersThrough(t *testing.T) {
 	for _, mode := range []config.Mode{config.ModeOff, config.ModeObserve} {
 		c := newTestCache(t)
-		ref := c.chain(t, imageLayers)
+		ref := c.Chain(t, imageLayers)
 		path := filepath.Join(t.TempDir(), "mode")
 		g := newTestGuard(t, config.Config{SwitchFile: path})
 		instance := imageInstance(t, g.Worker(&exportingWorker{cache: c}), forcedZstd)
@@ -207,7 +207,7 @@ func TestSwitchLetsImageLayersThrough(t *testing.T) {
 // the inner exporter.
 func TestImagesAreUpstreamsInOffAndObserve(t *testing.T) {
 	c := newTestCache(t)
-	source := &exporter.Source{Ref: c.chain(t, 1)}
+	source := &exporter.Source{Ref: c.Chain(t, 1)}
 	for mode, same := range map[config.Mode]bool{
 		config.ModeOff: true, config.ModeObserve: true, config.ModeEnforce: false, config.ModeSingle: false, config.ModeBlock: false,
 	} {
@@ -240,7 +240,7 @@ func (i *sourceInstance) Export(_ context.Context, source *exporter.Source, _ ex
 // TestSourceIsLeftAsItIs has an image of two platforms, one of which is empty.
 func TestSourceIsLeftAsItIs(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 1)
+	ref := c.Chain(t, 1)
 	source := &exporter.Source{Metadata: map[string][]byte{"k": []byte("v")}}
 	source.AddRef("a", ref)
 	source.AddRef("b", nil)

@@ -29,8 +29,8 @@ func exportRecords(t *testing.T, exporterType string, records int) (size int64, 
 	g := newTestGuard(t, config.Config{})
 	target := contentutil.NewBuffer()
 	e := decorated(t, g, exporterType, contentExporter(target, compression.New(compression.Gzip)), nil)
-	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, c.chain(t, 3))
-	remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), c.chain(t, 3), requested(e.Config().Compression.Type), true)
+	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, c.Chain(t, 3))
+	remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), c.Chain(t, 3), requested(e.Config().Compression.Type), true)
 	require.NoError(t, err)
 	var links [][]solver.CacheLink
 	for n := range records {
@@ -40,11 +40,11 @@ func exportRecords(t *testing.T, exporterType string, records int) (size int64, 
 		links = [][]solver.CacheLink{{{Src: record, Selector: "/a/file"}}}
 	}
 	logger, hook := logtest.NewNullLogger()
-	reader, ctx, closeProgress := progress.NewContext(bklog.WithLogger(c.ctx, logrus.NewEntry(logger)))
+	reader, ctx, closeProgress := progress.NewContext(bklog.WithLogger(c.Ctx, logrus.NewEntry(logger)))
 	x := finalize(t, ctx, e, target)
 	closeProgress(nil)
 	for {
-		updates, err := reader.Read(c.ctx)
+		updates, err := reader.Read(c.Ctx)
 		if err != nil {
 			break
 		}

@@ -47,20 +47,20 @@ func TestWhoSetsTheMode(t *testing.T) {
 
 func TestBuildMayAskForAStricterMode(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 6, compression.Zstd)
+	ref := c.Chain(t, 6, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
 	for asked, outcome := range map[string]Outcome{"enforce": OutcomeUntouched, "single": OutcomeDegraded, "block": OutcomeBlocked} {
 		target := contentutil.NewBuffer()
 		e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), map[string]string{ModeAttribute: asked})
 		refCfg := requested(e.Config().Compression.Type)
 		if asked == "block" {
-			remotes, err := getRemotes(c.ctx, g.Worker(c.worker()), ref, refCfg, true)
+			remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, refCfg, true)
 			require.NoError(t, err)
 			assert.Empty(t, remotes)
 		} else {
 			addRecords(t, c, g.Worker(c.worker()), e, refCfg.Compression, ref)
 		}
-		_, err := e.Finalize(c.ctx)
+		_, err := e.Finalize(c.Ctx)
 		require.NoError(t, err)
 		assert.Equal(t, outcome, g.Status().Decisions[0].Outcome, asked)
 	}
@@ -90,7 +90,7 @@ func TestSwitchFailsNoBuild(t *testing.T) {
 // TestBlockSkipsTheExport switches before, and in the middle of, exports.
 func TestBlockSkipsTheExport(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 6, compression.Zstd)
+	ref := c.Chain(t, 6, compression.Zstd)
 	path := filepath.Join(t.TempDir(), "mode")
 	write(t, path, "")
 	g := switchedGuard(t, path)
@@ -102,7 +102,7 @@ func TestBlockSkipsTheExport(t *testing.T) {
 	write(t, path, "block")
 	becomes(t, g, config.ModeBlock)
 
-	reader, ctx, closeProgress := progress.NewContext(c.ctx)
+	reader, ctx, closeProgress := progress.NewContext(c.Ctx)
 	response, err := e.Finalize(ctx)
 	require.NoError(t, err, "nothing is written")
 	assert.Empty(t, response)
@@ -112,7 +112,7 @@ func TestBlockSkipsTheExport(t *testing.T) {
 	closeProgress(nil)
 	var warnings []string
 	for {
-		updates, err := reader.Read(c.ctx)
+		updates, err := reader.Read(c.Ctx)
 		if err != nil {
 			break
 		}
@@ -133,7 +133,7 @@ func TestBlockSkipsTheExport(t *testing.T) {
 
 	write(t, path, "enforce")
 	becomes(t, g, config.ModeEnforce)
-	data, err = in.(inlineCache).ExportForLayers(c.ctx, inlineLayers(t, c, ref, compression.Zstd))
+	data, err = in.(inlineCache).ExportForLayers(c.Ctx, inlineLayers(t, c, ref, compression.Zstd))
 	require.NoError(t, err)
 	assert.NotNil(t, data, "the next image of the same build has its cache")
 }
@@ -143,7 +143,7 @@ func TestBlockSkipsTheExport(t *testing.T) {
 // cache. The next export is one again.
 func TestLiftedBlockSkipsTheWholeExport(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 6, compression.Zstd)
+	ref := c.Chain(t, 6, compression.Zstd)
 	path := filepath.Join(t.TempDir(), "mode")
 	g := switchedGuard(t, path)
 	for name, skip := range map[string]func(w worker.Worker, e remotecache.Exporter){
@@ -153,7 +153,7 @@ func TestLiftedBlockSkipsTheWholeExport(t *testing.T) {
 			assert.False(t, added)
 		},
 		"by the worker": func(w worker.Worker, e remotecache.Exporter) {
-			remotes, err := getRemotes(c.ctx, w, ref, requested(e.Config().Compression.Type), true)
+			remotes, err := getRemotes(c.Ctx, w, ref, requested(e.Config().Compression.Type), true)
 			require.NoError(t, err)
 			assert.Empty(t, remotes)
 		},
@@ -167,13 +167,13 @@ func TestLiftedBlockSkipsTheWholeExport(t *testing.T) {
 			write(t, path, "enforce")
 			becomes(t, g, config.ModeEnforce)
 			addRecords(t, c, w, e, e.Config().Compression, ref)
-			response, err := e.Finalize(c.ctx)
+			response, err := e.Finalize(c.Ctx)
 			require.NoError(t, err)
 			assert.Empty(t, response)
 			assert.Equal(t, OutcomeBlocked, g.Status().Decisions[0].Outcome)
 
 			addRecords(t, c, w, e, e.Config().Compression, ref)
-			assert.Equal(t, 1, finalize(t, c.ctx, e, target).results())
+			assert.Equal(t, 1, finalize(t, c.Ctx, e, target).results())
 		})
 	}
 }
@@ -181,7 +181,7 @@ func TestLiftedBlockSkipsTheWholeExport(t *testing.T) {
 // TestStatusAndMetricsSayTheSame reads both after one export of each outcome.
 func TestStatusAndMetricsSayTheSame(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 12, compression.Zstd)
+	ref := c.Chain(t, 12, compression.Zstd)
 	plain := newTestCache(t)
 	g := newTestGuard(t, config.Config{Exporters: map[string]config.Exporter{"s3": {Mode: config.ModeObserve}, "gha": {Mode: config.ModeBlock}}})
 	reader := sdkmetric.NewManualReader()
@@ -192,12 +192,12 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 		if exporterType != "gha" {
 			addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, ref)
 		}
-		_, err := e.Finalize(c.ctx)
+		_, err := e.Finalize(c.Ctx)
 		require.NoError(t, err)
 	}
 	e := decorated(t, g, "local", contentExporter(contentutil.NewBuffer(), compression.New(compression.Zstd)), nil)
-	addRecords(t, plain, g.Worker(plain.worker()), e, e.Config().Compression, []cache.ImmutableRef{plain.chain(t, 2)}...)
-	_, err := e.Finalize(plain.ctx)
+	addRecords(t, plain, g.Worker(plain.worker()), e, e.Config().Compression, []cache.ImmutableRef{plain.Chain(t, 2)}...)
+	_, err := e.Finalize(plain.Ctx)
 	require.NoError(t, err)
 
 	status := g.Status()

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/cachetest"
 	"github.com/bkguard/bkguard/internal/choice"
 	"github.com/bkguard/bkguard/internal/killswitch"
 )
@@ -55,7 +56,7 @@ func TestVariantsAreWhatIsLinked(t *testing.T) {
 			want[0] = main.Descriptors[i]
 			require.Equal(t, want, v[i])
 		}
-		require.Equal(t, main.Descriptors, v.main())
+		require.Equal(t, main.Descriptors, v.Main())
 	})
 }
 
@@ -88,7 +89,7 @@ func TestProductIsThatOfTheModel(t *testing.T) {
 
 		layers := append(slices.Clone(v[:top]), []ocispecs.Descriptor{topmost})
 		got := [][]digest.Digest{}
-		for _, r := range product(v, topmost, main.Provider) {
+		for _, r := range v.Product(topmost, main.Provider) {
 			require.Equal(t, main.Provider, r.Provider)
 			got = append(got, digests(r.Descriptors))
 			for i, desc := range r.Descriptors {
@@ -103,7 +104,7 @@ func TestProductIsThatOfTheModel(t *testing.T) {
 		}
 		require.Equal(t, want, got)
 
-		e := NewEstimate(v.counts())
+		e := NewEstimate(v.Counts())
 		require.Equal(t, uint64(combinations(layers)), e.Remotes)
 	})
 }
@@ -114,8 +115,8 @@ func TestSingleChainIsOneOfTheLayers(t *testing.T) {
 		chain := drawChain(t)
 		store.link(t, chain)
 		_, v := store.record(ctx, t, chain)
-		comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
-		got := single(ctx, store, v, comp)
+		comp := rapid.SampledFrom(cachetest.AllCompressions).Draw(t, "requested")
+		got := v.Single(ctx, store, comp)
 		require.Len(t, got, len(chain))
 		for i, l := range chain {
 			want := v[i][0].Digest
@@ -153,10 +154,10 @@ func TestWorkerHasTheRemotesOfTheModel(t *testing.T) {
 			layers []map[compression.Type]digest.Digest
 			top    cache.ImmutableRef
 		)
-		for _, comp := range rapid.SliceOfN(rapid.SampledFrom(allCompressions), 1, 4).Draw(rt, "own") {
+		for _, comp := range rapid.SliceOfN(rapid.SampledFrom(cachetest.AllCompressions), 1, 4).Draw(rt, "own") {
 			number++
-			top = c.add(t, top, number, comp)
-			desc, _ := layer(t, number, comp)
+			top = c.Add(t, top, number, comp)
+			desc, _ := cachetest.Layer(t, number, comp)
 			refs, layers = append(refs, top), append(layers, map[compression.Type]digest.Digest{comp: desc.Digest})
 		}
 		main := make([]digest.Digest, len(layers))
@@ -164,18 +165,18 @@ func TestWorkerHasTheRemotesOfTheModel(t *testing.T) {
 			main[i] = slices.Collect(maps.Values(blobs))[0]
 		}
 		for range rapid.IntRange(0, 2).Draw(rt, "conversions") {
-			comp := rapid.SampledFrom(allCompressions).Draw(rt, "converted to")
+			comp := rapid.SampledFrom(cachetest.AllCompressions).Draw(rt, "converted to")
 			height := rapid.IntRange(1, len(refs)).Draw(rt, "layers converted")
 			forced := cacheconfig.RefConfig{Compression: compression.New(comp).SetForce(true)}
-			remotes, err := refs[height-1].GetRemotes(c.ctx, true, forced, false, nil)
+			remotes, err := refs[height-1].GetRemotes(c.Ctx, true, forced, false, nil)
 			require.NoError(rt, err)
 			for i, desc := range remotes[0].Descriptors {
 				layers[i][comp] = desc.Digest
 			}
 		}
 
-		requestedComp := rapid.SampledFrom(allCompressions).Draw(rt, "requested")
-		remotes, err := getRemotes(c.ctx, guarded, top, requested(requestedComp), true)
+		requestedComp := rapid.SampledFrom(cachetest.AllCompressions).Draw(rt, "requested")
+		remotes, err := getRemotes(c.Ctx, guarded, top, requested(requestedComp), true)
 		require.NoError(rt, err)
 		require.Equal(rt, main, digests(remotes[0].Descriptors))
 		want := map[string]bool{}
@@ -231,9 +232,9 @@ func TestRemotesShareNothingThatIsWrittenTo(t *testing.T) {
 		for n, main := range records {
 			layers = append(layers, layersOf(pool, main))
 			v := found[n]
-			remotes = append(remotes, product(v, rapid.SampledFrom(v[len(v)-1]).Draw(t, "topmost"), main.Provider)...)
-			comp := rapid.SampledFrom(allCompressions).Draw(t, "requested")
-			remotes = append(remotes, &solver.Remote{Descriptors: single(ctx, store, v, comp), Provider: main.Provider})
+			remotes = append(remotes, v.Product(rapid.SampledFrom(v[len(v)-1]).Draw(t, "topmost"), main.Provider)...)
+			comp := rapid.SampledFrom(cachetest.AllCompressions).Draw(t, "requested")
+			remotes = append(remotes, &solver.Remote{Descriptors: v.Single(ctx, store, comp), Provider: main.Provider})
 		}
 		state := func() any {
 			var chains [][]ocispecs.Descriptor
@@ -247,7 +248,7 @@ func TestRemotesShareNothingThatIsWrittenTo(t *testing.T) {
 		}
 
 		before := state()
-		chosen := pool.Choose(choice.In(hasCompression(ctx, rapid.SampledFrom(allCompressions).Draw(t, "asked for"))))
+		chosen := pool.Choose(choice.In(hasCompression(ctx, rapid.SampledFrom(cachetest.AllCompressions).Draw(t, "asked for"))))
 		for _, chain := range layers {
 			written, ok := chosen.Chain(ctx, chain)
 			require.True(t, ok)

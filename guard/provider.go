@@ -11,6 +11,8 @@ import (
 	"github.com/moby/buildkit/util/compression"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // route is a provider that gets each blob from the provider it names for it.
@@ -78,7 +80,7 @@ type provider struct {
 	route
 	main content.InfoReaderProvider
 	// layers is nil if no layer has a second blob.
-	layers variants
+	layers variants.Table
 	// asked is the content store for all questions but whether a blob is still
 	// there.
 	asked content.Store
@@ -97,7 +99,7 @@ type provider struct {
 // these is in use as long as it is.
 type besideMain struct{ *provider }
 
-func newProvider(main *solver.Remote, store content.Store, layers variants) *provider {
+func newProvider(main *solver.Remote, store content.Store, layers variants.Table) *provider {
 	inner, chain := main.Provider, main.Descriptors
 	return &provider{
 		main:   inner,
@@ -128,16 +130,16 @@ func (p *provider) request(ctx context.Context, asked content.Store, requested c
 	if p.layers == nil {
 		return
 	}
-	if topmost, ok := withCompression(ctx, asked, p.layers[layers-1], requested); ok {
+	if topmost, ok := variants.InCompression(ctx, asked, p.layers[layers-1], requested); ok {
 		p.topmost = &topmost
-		p.estimate = NewEstimate(p.layers.counts())
+		p.estimate = NewEstimate(p.layers.Counts())
 	}
 }
 
 // isLazy reports whether the store of the worker is known not to have a blob.
 func (p *provider) isLazy(dgst digest.Digest) bool {
-	asked, ok := p.asked.(*infoCache)
-	return ok && asked.lacks(dgst)
+	asked, ok := p.asked.(*variants.InfoCache)
+	return ok && asked.Lacks(dgst)
 }
 
 // Unlazy pulls what the main remote has not pulled yet.

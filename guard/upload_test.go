@@ -47,8 +47,8 @@ func TestUploadsEndWithTheirProgress(t *testing.T) {
 	e := decorated(t, g, "s3", func(context.Context, session.Group, map[string]string) (remotecache.Exporter, error) {
 		return &oneSender{}, nil
 	}, nil)
-	addRecords(t, c, g.Worker(c.worker()), e, compression.New(compression.Gzip), c.chain(t, imageLayers))
-	_, err := e.Finalize(c.ctx)
+	addRecords(t, c, g.Worker(c.worker()), e, compression.New(compression.Gzip), c.Chain(t, imageLayers))
+	_, err := e.Finalize(c.Ctx)
 	require.NoError(t, err)
 	require.Zero(t, g.Status().Memory.Held)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/conversions"
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // guardedWorker is a worker that answers for the remotes of its refs. Upstream
@@ -95,7 +96,7 @@ func (w *guardedWorker) answer(ctx context.Context, export *export, ref cache.Im
 // lookUp finds the variants of a main remote.
 func (w *guardedWorker) lookUp(ctx context.Context, export *export, main *solver.Remote, requested compression.Type) *provider {
 	store := export.remember(w.ContentStore())
-	layers, err := walk(ctx, store, main.Descriptors)
+	layers, err := variants.Find(ctx, store, main.Descriptors)
 	// A client that goes away is no failure of the store.
 	if err != nil && ctx.Err() == nil {
 		w.guard.stats.walkErrors.Add(1)
@@ -147,11 +148,11 @@ func (w *guardedWorker) variants(ctx context.Context, mode config.Mode, p *provi
 	shared := &besideMain{p}
 	if free, ok := w.guard.limits.allow(mode, p.estimate); ok {
 		runtime.AddCleanup(shared, func(free func()) { free() }, free)
-		return product(p.layers, *p.topmost, shared)
+		return p.layers.Product(*p.topmost, shared)
 	}
 	p.refused = true
-	chain := single(ctx, p.asked, p.layers, p.requested)
-	if sameChain(chain, p.layers.main()) {
+	chain := p.layers.Single(ctx, p.asked, p.requested)
+	if variants.SameChain(chain, p.layers.Main()) {
 		return nil
 	}
 	return []*solver.Remote{{Descriptors: chain, Provider: shared}}

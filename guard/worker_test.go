@@ -21,6 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/cachetest"
+	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // getRemotes asks as upstream does when it loads cached results.
@@ -47,13 +49,13 @@ func chainSet(remotes []*solver.Remote) map[string][]ocispecs.Descriptor {
 // compression, and the sets of these are multiplied.
 func trueProduct(tb testing.TB, c *testCache, ref cache.ImmutableRef, comp compression.Type, have []compression.Type) map[string]struct{} {
 	tb.Helper()
-	main, err := ref.GetRemotes(c.ctx, false, requested(compression.Gzip), false, nil)
+	main, err := ref.GetRemotes(c.Ctx, false, requested(compression.Gzip), false, nil)
 	require.NoError(tb, err)
 	top := len(main[0].Descriptors) - 1
 	blobs := make([]map[string]struct{}, top+1)
 	for _, h := range have {
 		forced := cacheconfig.RefConfig{Compression: compression.New(h).SetForce(true)}
-		remotes, err := ref.GetRemotes(c.ctx, true, forced, false, nil)
+		remotes, err := ref.GetRemotes(c.Ctx, true, forced, false, nil)
 		require.NoError(tb, err)
 		for i, desc := range remotes[0].Descriptors {
 			if blobs[i] == nil {
@@ -86,16 +88,16 @@ func trueProduct(tb testing.TB, c *testCache, ref cache.ImmutableRef, comp compr
 // layer below the topmost on, remotes overwrite one another.
 func TestProductDiffersFromUpstreamOnlyWhereUpstreamIsWrong(t *testing.T) {
 	for compressions, most := range map[int]int{1: 7, 2: 7, 3: 6, 4: 5} {
-		have := allCompressions[:compressions]
+		have := cachetest.AllCompressions[:compressions]
 		for layers := 1; layers <= most; layers++ {
 			c := newTestCache(t)
-			ref := c.chain(t, layers, have[1:]...)
+			ref := c.Chain(t, layers, have[1:]...)
 			guarded := newTestGuard(t, config.Config{MaxRemotes: config.MaxRemotesLimit}).Worker(c.worker())
 			for _, comp := range have {
 				t.Run(fmt.Sprintf("%d layers in %d compressions, %s", layers, compressions, comp), func(t *testing.T) {
-					upstream, err := getRemotes(c.ctx, c.worker(), ref, requested(comp), true)
+					upstream, err := getRemotes(c.Ctx, c.worker(), ref, requested(comp), true)
 					require.NoError(t, err)
-					ours, err := getRemotes(c.ctx, guarded, ref, requested(comp), true)
+					ours, err := getRemotes(c.Ctx, guarded, ref, requested(comp), true)
 					require.NoError(t, err)
 
 					assert.Equal(t, upstream[0].Descriptors, ours[0].Descriptors, "the main remote comes first")
@@ -123,11 +125,11 @@ func TestProductDiffersFromUpstreamOnlyWhereUpstreamIsWrong(t *testing.T) {
 // order of a map.
 func TestRemotesAreTheSameEveryTime(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 4, compression.Zstd, compression.EStargz)
+	ref := c.Chain(t, 4, compression.Zstd, compression.EStargz)
 	guarded := newTestGuard(t, config.Config{}).Worker(c.worker())
 	var first []*solver.Remote
 	for range 10 {
-		remotes, err := getRemotes(c.ctx, guarded, ref, requested(compression.Zstd), true)
+		remotes, err := getRemotes(c.Ctx, guarded, ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		if first == nil {
 			first = remotes
@@ -141,8 +143,8 @@ func TestRemotesAreTheSameEveryTime(t *testing.T) {
 
 func TestRemotesDegradeToTheRequestedCompression(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 61, compression.Zstd)
-	zstd, err := ref.GetRemotes(c.ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}, false, nil)
+	ref := c.Chain(t, 61, compression.Zstd)
+	zstd, err := ref.GetRemotes(c.Ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}, false, nil)
 	require.NoError(t, err)
 	for name, g := range map[string]config.Config{
 		"beyond maxRemotes": {},
@@ -152,13 +154,13 @@ func TestRemotesDegradeToTheRequestedCompression(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			guarded := newTestGuard(t, g).Worker(c.worker())
 			for comp, want := range map[compression.Type]int{compression.Zstd: 2, compression.Gzip: 1, compression.EStargz: 1} {
-				remotes, err := getRemotes(c.ctx, guarded, ref, requested(comp), true)
+				remotes, err := getRemotes(c.Ctx, guarded, ref, requested(comp), true)
 				require.NoError(t, err)
 				assert.Len(t, remotes, want, comp)
 			}
-			remotes, err := getRemotes(c.ctx, guarded, ref, requested(compression.Zstd), true)
+			remotes, err := getRemotes(c.Ctx, guarded, ref, requested(compression.Zstd), true)
 			require.NoError(t, err)
-			assert.True(t, sameChain(zstd[0].Descriptors, remotes[1].Descriptors))
+			assert.True(t, variants.SameChain(zstd[0].Descriptors, remotes[1].Descriptors))
 		})
 	}
 }
@@ -173,18 +175,18 @@ func TestSingleChainKeepsTheOwnBlobOfALayerWithoutVariants(t *testing.T) {
 		if n == 5 {
 			comp = compression.Zstd // its own blob is in the requested compression
 		}
-		ref = c.add(t, ref, n, comp)
+		ref = c.Add(t, ref, n, comp)
 		if n == 3 {
-			c.convert(t, ref, compression.Zstd, compression.EStargz)
+			c.Convert(t, ref, compression.Zstd, compression.EStargz)
 		}
 	}
 	guarded := newTestGuard(t, config.Config{Mode: config.ModeSingle}).Worker(c.worker())
-	remotes, err := getRemotes(c.ctx, guarded, ref, requested(compression.Gzip), true)
+	remotes, err := getRemotes(c.Ctx, guarded, ref, requested(compression.Gzip), true)
 	require.NoError(t, err)
 	require.Len(t, remotes, 1, "the main chain has all the gzip there is")
 
-	top := c.add(t, ref, 9, compression.Zstd)
-	remotes, err = getRemotes(c.ctx, guarded, top, requested(compression.Zstd), true)
+	top := c.Add(t, ref, 9, compression.Zstd)
+	remotes, err = getRemotes(c.Ctx, guarded, top, requested(compression.Zstd), true)
 	require.NoError(t, err)
 	require.Len(t, remotes, 2)
 	var types []string
@@ -199,11 +201,11 @@ func TestSingleChainKeepsTheOwnBlobOfALayerWithoutVariants(t *testing.T) {
 // product is wrong: nothing of it is put right.
 func TestModeOffAndObserveLeaveUpstreamAlone(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 6, compression.Zstd)
-	upstream, err := getRemotes(c.ctx, c.worker(), ref, requested(compression.Zstd), true)
+	ref := c.Chain(t, 6, compression.Zstd)
+	upstream, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Zstd), true)
 	require.NoError(t, err)
 	for _, mode := range []config.Mode{config.ModeOff, config.ModeObserve} {
-		remotes, err := getRemotes(c.ctx, newTestGuard(t, config.Config{Mode: mode, MaxRemotes: 1}).Worker(c.worker()), ref, requested(compression.Zstd), true)
+		remotes, err := getRemotes(c.Ctx, newTestGuard(t, config.Config{Mode: mode, MaxRemotes: 1}).Worker(c.worker()), ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		assert.Len(t, remotes, len(upstream), mode)
 		assert.Len(t, remotes, 1+1<<5, mode)
@@ -213,18 +215,18 @@ func TestModeOffAndObserveLeaveUpstreamAlone(t *testing.T) {
 
 func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 5, compression.Zstd)
+	ref := c.Chain(t, 5, compression.Zstd)
 	want := NewEstimate([]int{2, 2, 2, 2, 2}).Bytes()
 	g := newTestGuard(t, config.Config{MaxMemory: config.Memory{Bytes: int64(want)}})
 	w := g.Worker(c.worker())
 	func() {
-		remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+		remotes, err := getRemotes(c.Ctx, w, ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		require.Len(t, remotes, 17)
 		assert.Equal(t, want, g.limits.gate.Status().Held)
 
 		// The product of a second record does not fit beside it.
-		second, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+		second, err := getRemotes(c.Ctx, w, ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		assert.Len(t, second, 2)
 		runtime.KeepAlive(remotes)
@@ -235,7 +237,7 @@ func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
 	}, waitFor, tick)
 
 	// An exporter keeps main remotes for as long as the export takes.
-	remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+	remotes, err := getRemotes(c.Ctx, w, ref, requested(compression.Zstd), true)
 	require.NoError(t, err)
 	assert.Equal(t, want, g.limits.gate.Status().Held)
 	remotes = slices.Clone(remotes[:1])
@@ -251,7 +253,7 @@ func TestBudgetIsGivenBackWithTheProduct(t *testing.T) {
 func TestBudgetBoundsConcurrentExports(t *testing.T) {
 	const exports, records = 16, 200
 	c := newTestCache(t)
-	ref := c.chain(t, 8, compression.Zstd)
+	ref := c.Chain(t, 8, compression.Zstd)
 	bytes := NewEstimate(repeat(2, 8)).Bytes()
 	g := newTestGuard(t, config.Config{MaxMemory: config.Memory{Bytes: int64(10*bytes + bytes/2)}})
 	w := g.Worker(c.worker())
@@ -263,7 +265,7 @@ func TestBudgetBoundsConcurrentExports(t *testing.T) {
 		eg.Go(func() error {
 			var kept [][]*solver.Remote
 			for range records {
-				remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+				remotes, err := getRemotes(c.Ctx, w, ref, requested(compression.Zstd), true)
 				if err != nil {
 					return err
 				}
@@ -298,19 +300,19 @@ func TestBudgetBoundsConcurrentExports(t *testing.T) {
 // layers that exist in two compressions.
 func TestLazyLayersAreNotPulled(t *testing.T) {
 	c := newTestCache(t)
-	base, pulled := c.lazy(t, 3)
+	base, pulled := c.Lazy(t, 3)
 	guarded := newTestGuard(t, config.Config{}).Worker(c.worker())
-	remotes, err := getRemotes(c.ctx, guarded, base, requested(compression.Gzip), true)
+	remotes, err := getRemotes(c.Ctx, guarded, base, requested(compression.Gzip), true)
 	require.NoError(t, err)
 	require.Len(t, remotes, 1)
 	for _, desc := range remotes[0].Descriptors {
-		_, err := remotes[0].Provider.Info(c.ctx, desc.Digest)
+		_, err := remotes[0].Provider.Info(c.Ctx, desc.Digest)
 		assert.NoError(t, err, "upstream drops a result whose blobs have no info")
 	}
-	assert.Zero(t, pulled.reads.Load())
+	assert.Zero(t, pulled.Reads.Load())
 
-	require.NoError(t, remotes[0].Provider.(cache.Unlazier).Unlazy(c.ctx))
-	assert.EqualValues(t, 3, pulled.reads.Load(), "the provider still pulls when it is told to")
+	require.NoError(t, remotes[0].Provider.(cache.Unlazier).Unlazy(c.Ctx))
+	assert.EqualValues(t, 3, pulled.Reads.Load(), "the provider still pulls when it is told to")
 }
 
 // otherWorker has GetRemotes, as the worker of moby does.
@@ -338,9 +340,9 @@ func (emptyRef) GetRemotes(context.Context, bool, cacheconfig.RefConfig, bool, s
 // TestConformance runs the same requests on workers with and without the guard.
 func TestConformance(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.chain(t, 3, compression.Zstd)
+	ref := c.Chain(t, 3, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
-	bare, other := c.worker(), otherWorker{&storeWorker{store: c.store}}
+	bare, other := c.worker(), otherWorker{&storeWorker{store: c.Store}}
 	for name, w := range map[string]worker.Worker{
 		"bare":                           bare,
 		"decorated":                      g.Worker(bare),
@@ -357,7 +359,7 @@ func TestConformance(t *testing.T) {
 func innerWorkers(c *testCache) map[string]worker.Worker {
 	return map[string]worker.Worker{
 		"plain":                   c.worker(),
-		"with its own remotes":    otherWorker{&storeWorker{store: c.store}},
+		"with its own remotes":    otherWorker{&storeWorker{store: c.Store}},
 		"without a content store": otherWorker{&storeWorker{}},
 	}
 }
@@ -367,9 +369,9 @@ func TestNoRef(t *testing.T) {
 	c := newTestCache(t)
 	g := newTestGuard(t, config.Config{})
 	for name, inner := range innerWorkers(c) {
-		want, err := getRemotes(c.ctx, inner, nil, requested(compression.Gzip), true)
+		want, err := getRemotes(c.Ctx, inner, nil, requested(compression.Gzip), true)
 		require.NoError(t, err)
-		remotes, err := getRemotes(c.ctx, g.Worker(inner), nil, requested(compression.Gzip), true)
+		remotes, err := getRemotes(c.Ctx, g.Worker(inner), nil, requested(compression.Gzip), true)
 		require.NoError(t, err)
 		assert.Equal(t, want, remotes, name)
 		if name != "plain" {
@@ -381,11 +383,11 @@ func TestNoRef(t *testing.T) {
 // TestNoCompressionIsGzip is a request that upstream panics at.
 func TestNoCompressionIsGzip(t *testing.T) {
 	c := newTestCache(t)
-	ref := c.add(t, c.add(t, nil, 1, compression.Zstd), 2, compression.Zstd)
-	c.convert(t, ref, compression.Gzip)
+	ref := c.Add(t, c.Add(t, nil, 1, compression.Zstd), 2, compression.Zstd)
+	c.Convert(t, ref, compression.Gzip)
 	g := newTestGuard(t, config.Config{Mode: config.ModeSingle})
 	for name, inner := range innerWorkers(c) {
-		remotes, err := getRemotes(c.ctx, g.Worker(inner), ref, cacheconfig.RefConfig{}, true)
+		remotes, err := getRemotes(c.Ctx, g.Worker(inner), ref, cacheconfig.RefConfig{}, true)
 		require.NoError(t, err)
 		if name == "without a content store" {
 			require.Len(t, remotes, 1, "nobody knows of the variants")
@@ -398,14 +400,14 @@ func TestNoCompressionIsGzip(t *testing.T) {
 
 func conformance(t *testing.T, c *testCache, w worker.Worker, ref cache.ImmutableRef) {
 	t.Run("not all is the main remote", func(t *testing.T) {
-		remotes, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), false)
+		remotes, err := getRemotes(c.Ctx, w, ref, requested(compression.Zstd), false)
 		require.NoError(t, err)
 		require.Len(t, remotes, 1)
 		assert.Equal(t, ocispecs.MediaTypeImageLayerGzip, remotes[0].Descriptors[0].MediaType)
 	})
 	t.Run("forced compression is one remote in it", func(t *testing.T) {
 		refCfg := cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}
-		remotes, err := getRemotes(c.ctx, w, ref, refCfg, true)
+		remotes, err := getRemotes(c.Ctx, w, ref, refCfg, true)
 		require.NoError(t, err)
 		require.Len(t, remotes, 1)
 		for _, desc := range remotes[0].Descriptors {
@@ -413,27 +415,27 @@ func conformance(t *testing.T, c *testCache, w worker.Worker, ref cache.Immutabl
 		}
 	})
 	t.Run("a compression that the topmost layer lacks is the main remote", func(t *testing.T) {
-		remotes, err := getRemotes(c.ctx, w, ref, requested(compression.EStargz), true)
+		remotes, err := getRemotes(c.Ctx, w, ref, requested(compression.EStargz), true)
 		require.NoError(t, err)
 		assert.Len(t, remotes, 1)
 	})
 	t.Run("a ref without descriptors is one empty remote", func(t *testing.T) {
-		remotes, err := getRemotes(c.ctx, w, emptyRef{}, requested(compression.Gzip), true)
+		remotes, err := getRemotes(c.Ctx, w, emptyRef{}, requested(compression.Gzip), true)
 		require.NoError(t, err)
 		require.Len(t, remotes, 1)
 		assert.Empty(t, remotes[0].Descriptors)
 	})
 	t.Run("a ref without blobs is upstream's error", func(t *testing.T) {
-		active, err := c.manager.New(c.ctx, ref, nil)
+		active, err := c.Manager.New(c.Ctx, ref, nil)
 		require.NoError(t, err)
-		committed, err := active.Commit(c.ctx)
+		committed, err := active.Commit(c.Ctx)
 		require.NoError(t, err)
-		defer func() { require.NoError(t, committed.Release(c.ctx)) }()
-		_, err = getRemotes(c.ctx, w, committed, requested(compression.Gzip), true)
+		defer func() { require.NoError(t, committed.Release(c.Ctx)) }()
+		_, err = getRemotes(c.Ctx, w, committed, requested(compression.Gzip), true)
 		assert.ErrorContains(t, err, "no blob")
 	})
 	t.Run("concurrent calls agree", func(t *testing.T) {
-		want, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+		want, err := getRemotes(c.Ctx, w, ref, requested(compression.Zstd), true)
 		require.NoError(t, err)
 		var (
 			eg errgroup.Group
@@ -441,7 +443,7 @@ func conformance(t *testing.T, c *testCache, w worker.Worker, ref cache.Immutabl
 		)
 		for range 8 {
 			eg.Go(func() error {
-				got, err := getRemotes(c.ctx, w, ref, requested(compression.Zstd), true)
+				got, err := getRemotes(c.Ctx, w, ref, requested(compression.Zstd), true)
 				mu.Lock()
 				defer mu.Unlock()
 				assert.Equal(t, chainSet(want), chainSet(got))

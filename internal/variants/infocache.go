@@ -1,4 +1,4 @@
-package guard
+package variants
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// infoCache is a content store that is asked once for each blob of an export. The
+// InfoCache is a content store that is asked once for each blob of an export. The
 // walk over the variants and the compressions, which tell estargz from gzip by the
 // same labels, want to know it again and again. It is safe for concurrent use.
-type infoCache struct {
+type InfoCache struct {
 	content.Store
 
 	mu sync.Mutex
@@ -22,14 +22,14 @@ type infoCache struct {
 	// are protected by mu.
 	infos   map[digest.Digest]content.Info
 	missing map[digest.Digest]struct{}
-	// walked holds what walkBlob says of a layer by its own blob, protected by mu.
+	// walked holds what Walk says of a layer by its own blob, protected by mu.
 	// Hundreds of records share layers: each is walked once.
 	walked map[digest.Digest][]ocispecs.Descriptor
 }
 
-// newInfoCache returns a store that remembers what it is asked from now on.
-func newInfoCache(store content.Store) *infoCache {
-	return &infoCache{
+// NewInfoCache returns a store that remembers what it is asked from now on.
+func NewInfoCache(store content.Store) *InfoCache {
+	return &InfoCache{
 		Store:   store,
 		infos:   make(map[digest.Digest]content.Info),
 		missing: make(map[digest.Digest]struct{}),
@@ -40,7 +40,7 @@ func newInfoCache(store content.Store) *infoCache {
 // Info returns the store's answer, the first one if there was one. A blob that was
 // not there is asked for again: it may have been pulled. The labels are the
 // caller's: upstream notes in them what it finds out (util/compression/estargz.go).
-func (c *infoCache) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+func (c *InfoCache) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	info, ok := c.infos[dgst]
@@ -59,23 +59,23 @@ func (c *infoCache) Info(ctx context.Context, dgst digest.Digest) (content.Info,
 	return info, nil
 }
 
-// lacks reports whether a blob was asked for and was not there.
-func (c *infoCache) lacks(dgst digest.Digest) bool {
+// Lacks reports whether a blob was asked for and was not there.
+func (c *InfoCache) Lacks(dgst digest.Digest) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, ok := c.missing[dgst]
 	return ok
 }
 
-// walk is walkBlob, once for each layer.
-func (c *infoCache) walk(ctx context.Context, own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
+// walk is Walk, once for each layer.
+func (c *InfoCache) walk(ctx context.Context, own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
 	c.mu.Lock()
 	blobs, ok := c.walked[own.Digest]
 	c.mu.Unlock()
 	if ok {
 		return blobs, nil
 	}
-	blobs, err := walkBlob(ctx, c, own)
+	blobs, err := Walk(ctx, c, own)
 	if err == nil {
 		c.mu.Lock()
 		c.walked[own.Digest] = blobs

@@ -1,4 +1,4 @@
-package guard
+package variants
 
 import (
 	"context"
@@ -8,22 +8,24 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/bkguard/bkguard/cost"
 )
 
-// product returns one remote for every combination of the layers' blobs under
+// Product returns one remote for every combination of the layers' blobs under
 // the given topmost blob, each with descriptors of its own, in an order that
 // depends on nothing but the variants. The main chain is left out: it is the
-// caller's first remote already.
-func product(v variants, topmost ocispecs.Descriptor, provider content.InfoReaderProvider) []*solver.Remote {
+// caller's first remote already. The table must not be nil.
+func (t Table) Product(topmost ocispecs.Descriptor, provider content.InfoReaderProvider) []*solver.Remote {
 	var (
-		remotes = make([]*solver.Remote, 0, NewEstimate(v.counts()).Remotes)
-		below   = v[:len(v)-1]
+		remotes = make([]*solver.Remote, 0, cost.NewEstimate(t.Counts()).Remotes)
+		below   = t[:len(t)-1]
 		choice  = make([]int, len(below)) // counts through all combinations
-		isMain  = topmost.Digest == v[len(below)][0].Digest
+		isMain  = topmost.Digest == t[len(below)][0].Digest
 	)
 	for {
 		if !isMain || slices.ContainsFunc(choice, func(i int) bool { return i > 0 }) {
-			chain := make([]ocispecs.Descriptor, 0, len(v))
+			chain := make([]ocispecs.Descriptor, 0, len(t))
 			for layer, i := range choice {
 				chain = append(chain, below[layer][i])
 			}
@@ -42,26 +44,26 @@ func product(v variants, topmost ocispecs.Descriptor, provider content.InfoReade
 	}
 }
 
-// single returns the chain in one compression: of every layer the first blob
+// Single returns the chain in one compression: of every layer the first blob
 // that has it, and the layer's own blob where there is none.
-func single(ctx context.Context, store content.Store, v variants, comp compression.Type) []ocispecs.Descriptor {
-	chain := make([]ocispecs.Descriptor, len(v))
-	for i, blobs := range v {
+func (t Table) Single(ctx context.Context, store content.Store, comp compression.Type) []ocispecs.Descriptor {
+	chain := make([]ocispecs.Descriptor, len(t))
+	for i, blobs := range t {
 		chain[i] = blobs[0]
 		if len(blobs) == 1 {
 			continue
 		}
-		if blob, ok := withCompression(ctx, store, blobs, comp); ok {
+		if blob, ok := InCompression(ctx, store, blobs, comp); ok {
 			chain[i] = blob
 		}
 	}
 	return chain
 }
 
-// withCompression returns the first of a layer's blobs that needs no conversion
+// InCompression returns the first of a layer's blobs that needs no conversion
 // to the compression. The answer is the compression's own: media types cannot
-// tell estargz from gzip.
-func withCompression(ctx context.Context, store content.Store, blobs []ocispecs.Descriptor, comp compression.Type) (ocispecs.Descriptor, bool) {
+// tell estargz from gzip. A blob of which that cannot be told is passed over.
+func InCompression(ctx context.Context, store content.Store, blobs []ocispecs.Descriptor, comp compression.Type) (ocispecs.Descriptor, bool) {
 	for _, blob := range blobs {
 		if needs, err := comp.NeedsConversion(ctx, store, blob); err == nil && !needs {
 			return blob, true
@@ -70,7 +72,7 @@ func withCompression(ctx context.Context, store content.Store, blobs []ocispecs.
 	return ocispecs.Descriptor{}, false
 }
 
-// sameChain reports whether two chains have the same blobs.
-func sameChain(a, b []ocispecs.Descriptor) bool {
+// SameChain reports whether two chains have the same blobs.
+func SameChain(a, b []ocispecs.Descriptor) bool {
 	return slices.EqualFunc(a, b, func(a, b ocispecs.Descriptor) bool { return a.Digest == b.Digest })
 }

@@ -1,8 +1,7 @@
-package guard
+package variants
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -18,52 +17,16 @@ import (
 // The labels that tie the blobs of one layer together and describe a blob, as
 // upstream writes them (cache/refs.go, linkBlob and addBlobDescToInfo).
 const (
-	variantLabelPrefix    = "containerd.io/gc.ref.content.blob-"
-	mediaTypeLabel        = "buildkit.io/blob/mediatype"
-	annotationLabelPrefix = "buildkit.io/blob/annotation."
+	LinkLabelPrefix       = "containerd.io/gc.ref.content.blob-"
+	MediaTypeLabel        = "buildkit.io/blob/mediatype"
+	AnnotationLabelPrefix = "buildkit.io/blob/annotation."
 )
-
-// variants holds the blobs of every layer of a chain, bottom layer first. A
-// layer's own blob comes first, its variants follow in the order of their
-// digests. It says in linear space what upstream spells out as c^n remotes. It
-// is nil if no layer has a second blob.
-type variants [][]ocispecs.Descriptor
-
-// walkChain finds the blobs of each layer of a chain with walk, which returns
-// nil for a layer that has its own blob only. A layer whose blobs cannot be
-// looked up keeps its own blob; the first such error comes back beside the
-// variants, which are complete and usable either way.
-func walkChain(chain []ocispecs.Descriptor, walk func(own ocispecs.Descriptor) ([]ocispecs.Descriptor, error)) (variants, error) {
-	var (
-		layers   variants
-		firstErr error
-	)
-	for i, own := range chain {
-		blobs, err := walk(own)
-		if err != nil && firstErr == nil {
-			firstErr = fmt.Errorf("find the variants of %s: %w", own.Digest, err)
-		}
-		if blobs == nil {
-			continue
-		}
-		if layers == nil {
-			layers = make(variants, len(chain))
-		}
-		layers[i] = blobs
-	}
-	for i := range layers {
-		if layers[i] == nil {
-			layers[i] = []ocispecs.Descriptor{chain[i]}
-		}
-	}
-	return layers, firstErr
-}
 
 // link is a label of one blob that names another; from is empty for the blob
 // that a walk begins with.
 type link struct{ from, to digest.Digest }
 
-// walkBlob finds every blob of the layer that own is a blob of, by breadth
+// Walk finds every blob of the layer that own is a blob of, by breadth
 // first search over the links between them. Upstream's walk of the same name
 // (cache/refs.go) reports a blob once for each path to it, in random order;
 // this one reports each blob once, own first, the others by digest.
@@ -71,8 +34,8 @@ type link struct{ from, to digest.Digest }
 // A link counts if its blob exists, has a media type and is not known to be of
 // another layer. A blob that is not in the store, such as that of a lazy layer,
 // has no variants. The result is nil if own is alone, which costs nothing but
-// the question, and if the store fails.
-func walkBlob(ctx context.Context, store content.InfoProvider, own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
+// the question. The error is that of the store, but for a blob that is not there.
+func Walk(ctx context.Context, store content.InfoProvider, own ocispecs.Descriptor) ([]ocispecs.Descriptor, error) {
 	var (
 		// found are the blobs of the layer, and those that are not there.
 		found  = map[digest.Digest]struct{}{own.Digest: {}}
@@ -113,7 +76,7 @@ func walkBlob(ctx context.Context, store content.InfoProvider, own ocispecs.Desc
 			}
 		}
 		for label, value := range info.Labels {
-			if !strings.HasPrefix(label, variantLabelPrefix) {
+			if !strings.HasPrefix(label, LinkLabelPrefix) {
 				continue
 			}
 			linked := digest.Digest(value)
@@ -144,14 +107,14 @@ func sameLayer(own ocispecs.Descriptor, info content.Info, from digest.Digest) b
 		return true
 	}
 	_, ownTOC := own.Annotations[estargz.TOCJSONDigestAnnotation]
-	_, otherTOC := info.Labels[annotationLabelPrefix+estargz.TOCJSONDigestAnnotation]
-	return (ownTOC || otherTOC) && info.Labels[variantLabelPrefix+from.String()] == from.String()
+	_, otherTOC := info.Labels[AnnotationLabelPrefix+estargz.TOCJSONDigestAnnotation]
+	return (ownTOC || otherTOC) && info.Labels[LinkLabelPrefix+from.String()] == from.String()
 }
 
 // uncompressedLabel is the uncompressed digest of a blob as its labels have it,
 // upstream's or containerd's; empty if neither is there.
 func uncompressedLabel(info content.Info) string {
-	if annotation, ok := info.Labels[annotationLabelPrefix+labels.LabelUncompressed]; ok {
+	if annotation, ok := info.Labels[AnnotationLabelPrefix+labels.LabelUncompressed]; ok {
 		return annotation
 	}
 	return info.Labels[labels.LabelUncompressed]
@@ -160,7 +123,7 @@ func uncompressedLabel(info content.Info) string {
 // blobDescriptor rebuilds a blob's descriptor from its labels; it reports false
 // if they hold no media type.
 func blobDescriptor(info content.Info) (ocispecs.Descriptor, bool) {
-	mediaType, ok := info.Labels[mediaTypeLabel]
+	mediaType, ok := info.Labels[MediaTypeLabel]
 	if !ok {
 		return ocispecs.Descriptor{}, false
 	}
@@ -170,7 +133,7 @@ func blobDescriptor(info content.Info) (ocispecs.Descriptor, bool) {
 		MediaType: distributable(mediaType),
 	}
 	for label, value := range info.Labels {
-		if key, ok := strings.CutPrefix(label, annotationLabelPrefix); ok {
+		if key, ok := strings.CutPrefix(label, AnnotationLabelPrefix); ok {
 			if desc.Annotations == nil {
 				desc.Annotations = make(map[string]string)
 			}
@@ -196,22 +159,4 @@ func distributable(mediaType string) string {
 		return t
 	}
 	return mediaType
-}
-
-// main returns the chain of the layers' own blobs.
-func (v variants) main() []ocispecs.Descriptor {
-	chain := make([]ocispecs.Descriptor, len(v))
-	for i, blobs := range v {
-		chain[i] = blobs[0]
-	}
-	return chain
-}
-
-// counts returns the number of blobs of each layer.
-func (v variants) counts() []int {
-	counts := make([]int, len(v))
-	for i, blobs := range v {
-		counts[i] = len(blobs)
-	}
-	return counts
 }
