@@ -29,9 +29,9 @@ func layersOf(pool *choice.Pool, main *solver.Remote) []*choice.Layer {
 	for i, own := range main.Descriptors {
 		l := choice.Layer{Own: choice.Blob{Descriptor: own, Provider: main.Provider, Worker: worker}}
 		if worker {
-			l.Own.Local = !p.isLazy(own.Digest)
-			if p.layers != nil {
-				for _, desc := range p.layers[i][1:] {
+			l.Own.Local = !p.found.isLazy(own.Digest)
+			if p.found.layers != nil {
+				for _, desc := range p.found.layers[i][1:] {
 					l.Variants = append(l.Variants, choice.Blob{Descriptor: desc, Provider: main.Provider, Worker: true, Local: true})
 				}
 			}
@@ -68,7 +68,7 @@ func layersAmong(pool *choice.Pool, main *solver.Remote, results []solver.CacheE
 func hasCompression(ctx context.Context, comp compression.Type) func(choice.Blob) bool {
 	return func(b choice.Blob) bool {
 		if p, ok := b.Provider.(*provider); ok {
-			if needs, err := comp.NeedsConversion(ctx, p.asked, b.Descriptor); err == nil {
+			if needs, err := comp.NeedsConversion(ctx, p.found.infos, b.Descriptor); err == nil {
 				return !needs
 			}
 		}
@@ -108,9 +108,9 @@ func (w *written) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (conte
 	return w.uploads.ReaderAt(ctx, w.route, desc)
 }
 
-// settle gives a record's remote the chosen chain. If a layer is gone it keeps
+// writeChain gives a record's remote the chosen chain. If a layer is gone it keeps
 // the main chain, which upstream then treats as it treats any lost layer.
-func (w *written) settle(ctx context.Context, r *record) {
+func (w *written) writeChain(ctx context.Context, r *record) {
 	chain, ok := w.choice.Chain(ctx, r.layers)
 	if !ok {
 		*r.remote = *r.main

@@ -19,13 +19,15 @@ type Outcome string
 
 // The outcomes of an export.
 const (
-	// OutcomeUntouched is an export without a product too large.
-	OutcomeUntouched Outcome = "untouched"
-	// OutcomeDegraded has records whose product was refused.
-	OutcomeDegraded Outcome = "degraded"
-	// OutcomeObserved would have been degraded in ModeEnforce.
+	// OutcomePlain is an export whose records have no more combinations than the limits
+	// allow.
+	OutcomePlain Outcome = "plain"
+	// OutcomeSpared is an export whose records have more, which were not built: what
+	// stock writes of them is one chain for each record, too, which it chooses at random.
+	OutcomeSpared Outcome = "spared"
+	// OutcomeObserved is an export in ModeObserve that ModeEnforce would have spared.
 	OutcomeObserved Outcome = "observed"
-	// OutcomeBlocked was skipped in ModeBlock.
+	// OutcomeBlocked is an export that was skipped in ModeBlock.
 	OutcomeBlocked Outcome = "blocked"
 )
 

@@ -176,10 +176,9 @@ func (s *drawnStore) reached(l drawnLayer) []ocispecs.Descriptor {
 // blobs only where there are no others.
 func (s *drawnStore) record(ctx context.Context, t *rapid.T, chain drawnChain) (*solver.Remote, variants.Table) {
 	main := &solver.Remote{Descriptors: s.own(t, chain), Provider: s}
-	v, err := variants.Find(ctx, s, main.Descriptors)
-	require.NoError(t, err)
-	p := newProvider(main, s, v)
-	p.request(ctx, s, compression.Gzip, len(chain))
+	found := find(ctx, s, main.Descriptors, compression.Gzip)
+	require.NoError(t, found.err)
+	p, v := newProvider(main, s, found, false), found.layers
 	if v == nil {
 		for _, own := range main.Descriptors {
 			v = append(v, []ocispecs.Descriptor{own})

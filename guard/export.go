@@ -89,13 +89,13 @@ func (e *export) typeName() string {
 	return e.exporterType
 }
 
-// observe adds a record in ModeObserve and reports whether it is the first that
-// would be refused.
-func (e *export) observe(p *provider) bool {
+// observe adds a record in ModeObserve and reports whether it is the first whose
+// combinations would be spared.
+func (e *export) observe(found *finding, spared bool) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.observed.add(p)
-	return p.refused && e.observed.records == 1
+	e.observed.add(found, spared)
+	return spared && e.observed.records == 1
 }
 
 // takeObserved returns what was observed, and forgets it.
@@ -145,8 +145,8 @@ func (e *export) end(ctx context.Context) {
 	e.uploads.Release()
 }
 
-// hold keeps a ref until the export has ended. A nil export holds nothing.
-func (e *export) hold(w worker.Worker, ref cache.ImmutableRef) {
+// holdRef keeps a ref until the export has ended. A nil export holds nothing.
+func (e *export) holdRef(w worker.Worker, ref cache.ImmutableRef) {
 	if e == nil || ref == nil {
 		return
 	}
@@ -172,8 +172,8 @@ func (e *export) answered(w worker.Worker, ref cache.ImmutableRef) *solver.Remot
 	return e.answers[refKey{w, ref.ID()}]
 }
 
-// keep keeps the answer of a worker for a ref.
-func (e *export) keep(w worker.Worker, ref cache.ImmutableRef, remote *solver.Remote) {
+// keepAnswer keeps the answer of a worker for a ref.
+func (e *export) keepAnswer(w worker.Worker, ref cache.ImmutableRef, remote *solver.Remote) {
 	if ref == nil {
 		return
 	}
@@ -217,9 +217,9 @@ func requestedFor(t compression.Type) (compression.Type, *export) {
 	return t, nil
 }
 
-// remember returns a content store that the export asks once for each blob. A
-// nil export remembers nothing.
-func (e *export) remember(store content.Store) content.Store {
+// infoCache returns a content store that the export asks once for each blob. That of a
+// nil export is the store itself.
+func (e *export) infoCache(store content.Store) content.Store {
 	if e == nil {
 		return store
 	}

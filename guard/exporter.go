@@ -24,7 +24,7 @@ const PreferAttribute = "guard-prefer"
 // cacheExporter writes one chosen chain for each record. Upstream's exporters keep
 // the remotes they are given and read them at the very end
 // (cache/remotecache/v1): so they are given one remote for each record, and its
-// descriptors are settled when all records are known.
+// chain is chosen when all records are known.
 type cacheExporter struct {
 	remotecache.Exporter
 	guard  *Guard
@@ -159,15 +159,15 @@ func (e *cacheExporter) Add(dgst digest.Digest, deps [][]solver.CacheLink, resul
 	case config.ModeOff, config.ModeObserve:
 		return e.Exporter.Add(dgst, deps, results)
 	}
-	record, ok, err := e.Exporter.Add(dgst, deps, e.keep(results))
+	record, ok, err := e.Exporter.Add(dgst, deps, e.onePerOrigin(results))
 	if ok && err == nil {
 		e.size.add(record, dgst, deps, len(results))
 	}
 	return record, ok, err
 }
 
-// keep replaces all results of one origin by one.
-func (e *cacheExporter) keep(results []solver.CacheExportResult) []solver.CacheExportResult {
+// onePerOrigin replaces all results of one origin by one.
+func (e *cacheExporter) onePerOrigin(results []solver.CacheExportResult) []solver.CacheExportResult {
 	var kept []solver.CacheExportResult
 	for len(results) > 0 {
 		n := 1
@@ -175,7 +175,7 @@ func (e *cacheExporter) keep(results []solver.CacheExportResult) []solver.CacheE
 			n++
 		}
 		one := results[0]
-		one.Result = e.hold(results[:n])
+		one.Result = e.pooled(results[:n])
 		kept = append(kept, one)
 		results = results[n:]
 	}
@@ -202,11 +202,11 @@ func mainRemote(results []solver.CacheExportResult) *solver.Remote {
 	return results[len(results)-1].Result
 }
 
-// hold pools the blobs of all remotes and returns the one for the inner
-// exporter, with the main chain until it is settled. A remote without a provider
+// pooled puts the blobs of all remotes into the pool and returns the remote for the inner
+// exporter, with the main chain until the export chooses another. A remote without a provider
 // is left as it is: upstream asks nothing of it either
 // (cache/remotecache/v1/utils.go).
-func (e *cacheExporter) hold(results []solver.CacheExportResult) *solver.Remote {
+func (e *cacheExporter) pooled(results []solver.CacheExportResult) *solver.Remote {
 	main := mainRemote(results)
 	if main == nil || main.Provider == nil {
 		return main
@@ -217,8 +217,8 @@ func (e *cacheExporter) hold(results []solver.CacheExportResult) *solver.Remote 
 	r := &record{main: main, remote: &solver.Remote{Descriptors: main.Descriptors, Provider: main.Provider}}
 	e.records[main] = r
 	if p, ok := main.Provider.(*provider); ok {
-		e.tally.add(p)
-		e.guard.stats.estimated(context.Background(), e.export.exporterType, p.estimate)
+		e.tally.add(p.found, p.spared)
+		e.guard.stats.estimated(context.Background(), e.export.exporterType, p.found.estimate)
 		r.layers = layersOf(e.pool, main)
 	} else {
 		r.layers = layersAmong(e.pool, main, results)
@@ -226,9 +226,9 @@ func (e *cacheExporter) hold(results []solver.CacheExportResult) *solver.Remote 
 	return r.remote
 }
 
-// settle chooses the blobs and gives every remote its chain; what is written is
+// choose chooses the blobs and gives every remote its chain; what is written is
 // said in words. It reports whether there is anything to export; mu is held.
-func (e *cacheExporter) settle(ctx context.Context, rule choice.Rule, writes string) bool {
+func (e *cacheExporter) choose(ctx context.Context, rule choice.Rule, writes string) bool {
 	mode, by := e.guard.mode(e.export), e.export.takeSkipped()
 	added, observed := e.tally, e.observed()
 	e.tally = tally{} // an inline exporter may keep its records for another image
@@ -245,18 +245,18 @@ func (e *cacheExporter) settle(ctx context.Context, rule choice.Rule, writes str
 	chosen := e.pool.Choose(rule)
 	w := newWritten(chosen, e.export.uploads)
 	for _, r := range e.records {
-		w.settle(ctx, r)
+		w.writeChain(ctx, r)
 	}
 	e.guard.stats.chosen(chosen)
 	added.write(chosen)
 	e.layersSize = added.layers * layerSize
 	switch {
 	case added.records > 0:
-		e.decide(ctx, mode, OutcomeDegraded, added)
+		e.decide(ctx, mode, OutcomeSpared, added)
 	case observed.records > 0:
 		e.decide(ctx, mode, OutcomeObserved, observed)
 	default:
-		e.decide(ctx, mode, OutcomeUntouched, added)
+		e.decide(ctx, mode, OutcomePlain, added)
 	}
 	// An inline exporter comes by for every image of the build.
 	if !e.reported {
@@ -274,8 +274,8 @@ func (e *cacheExporter) observed() tally {
 	return e.export.takeObserved()
 }
 
-// Finalize settles all records and finalizes the inner exporter. Whatever comes
-// of it, nothing of the export is kept.
+// Finalize chooses the blobs of all records and finalizes the inner exporter. Nothing of the
+// export is kept, also if that fails.
 func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -285,7 +285,7 @@ func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error)
 		e.export.end(ctx)
 	}()
 	rule, writes := e.rule(ctx)
-	if !e.settle(ctx, rule, writes) {
+	if !e.choose(ctx, rule, writes) {
 		return nil, nil
 	}
 	config := int64(e.size.bytes + e.layersSize)
@@ -314,12 +314,12 @@ func (e *inlineExporter) Finalize(ctx context.Context) (map[string]string, error
 	return e.Exporter.Finalize(ctx)
 }
 
-// ExportForLayers settles all records for the layers of one image of the build.
+// ExportForLayers chooses the blobs of all records for the layers of one image of the build.
 // The inner exporter forgets its records when it returns data, and only then.
 func (e *inlineExporter) ExportForLayers(ctx context.Context, layers []digest.Digest) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.settle(ctx, choice.Image(layers), "the image's own blobs") {
+	if !e.choose(ctx, choice.Image(layers), "the image's own blobs") {
 		return nil, nil
 	}
 	data, err := e.Exporter.(inlineCache).ExportForLayers(ctx, layers)

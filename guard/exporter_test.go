@@ -405,8 +405,7 @@ func TestImportedRecordsAreExportedAsTheWorkerHasThem(t *testing.T) {
 	}
 }
 
-// takenDown is an exporter of an embedder that reads what it was given after it
-// has been settled.
+// takenDown is an exporter of an embedder that reads at the end what it was given.
 type takenDown struct {
 	remotecache.Exporter // nil
 	results              []solver.CacheExportResult
@@ -457,7 +456,7 @@ func TestWhatWasGivenCanBeRead(t *testing.T) {
 	_, _, err := e.Add("sha256:x", nil, []solver.CacheExportResult{{Result: bare}})
 	require.NoError(t, err)
 	_, err = e.Finalize(c.Ctx)
-	require.ErrorIs(t, err, cerrdefs.ErrNotFound, "which no panic is")
+	require.ErrorIs(t, err, cerrdefs.ErrNotFound, "an error, no panic")
 	require.ErrorContains(t, err, digest.FromString("of no record").String())
 	assert.Same(t, bare, inner.results[1].Result)
 	assert.Equal(t, ocispecs.MediaTypeImageLayerGzip, inner.chains[0][0].MediaType)
@@ -555,7 +554,7 @@ func TestInlineCacheOfAnotherImage(t *testing.T) {
 func TestInlineRecordsAreCountedOnce(t *testing.T) {
 	c := newTestCache(t)
 	ref := c.Chain(t, 12, compression.Zstd)
-	for mode, outcome := range map[config.Mode]Outcome{config.ModeEnforce: OutcomeDegraded, config.ModeObserve: OutcomeObserved} {
+	for mode, outcome := range map[config.Mode]Outcome{config.ModeEnforce: OutcomeSpared, config.ModeObserve: OutcomeObserved} {
 		g := newTestGuard(t, config.Config{Mode: mode})
 		e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
 		addRecords(t, c, g.Worker(c.worker()), e, compression.New(compression.Zstd), ref)
@@ -678,7 +677,7 @@ func clientLines(t *testing.T, ctx context.Context, f func(ctx context.Context))
 	return lines
 }
 
-func TestOneLineForEachExportThatIsDegraded(t *testing.T) {
+func TestOneLineForEachExportWithCombinations(t *testing.T) {
 	c := newTestCache(t)
 	plain := c.Chain(t, 5)
 	deep := newTestCache(t)
@@ -706,7 +705,7 @@ func TestOneLineForEachExportThatIsDegraded(t *testing.T) {
 			assert.Equal(t, test.client, lines)
 			var levels []logrus.Level
 			for _, entry := range hook.AllEntries() {
-				if entry.Message == "cache export degraded" {
+				if entry.Message == "combinations spared" {
 					levels = append(levels, entry.Level)
 					assert.Equal(t, "registry", entry.Data["exporter"])
 					assert.Equal(t, 22, entry.Data["layers"])

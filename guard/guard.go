@@ -30,8 +30,8 @@
 // package config, and a patch does not. Each version is for one release of
 // buildkit, that in go.mod.
 //
-// The data flows worker -> variants -> limits -> remotes -> exporter, and the
-// files are named after these.
+// The data flows worker -> finding -> provider -> exporter -> choice, and the files
+// are named after these. What knows nothing of a guard is in internal/.
 package guard
 
 import (

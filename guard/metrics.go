@@ -64,7 +64,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 	}
 	var (
 		exports    = counter("exports", "{export}", "Cache exports, by exporter, mode and outcome.")
-		records    = counter("records.refused", "{record}", "Cache records whose product was refused, by exporter, mode and outcome.")
+		records    = counter("records.spared", "{record}", "Cache records whose product was refused, by exporter, mode and outcome.")
 		walkErrors = counter("walk.errors", "{error}", "Failed look-ups of the variants of a layer.")
 		replaced   = counter("blobs.replaced", "{blob}", "Layers of which another blob was exported than the record owns, by the reason.")
 		lost       = counter("blobs.lost", "{blob}", "Layers of which no blob was there when they were exported.")

@@ -68,21 +68,22 @@ func (g *Guard) mode(e *export) config.Mode {
 // observe logs what ModeEnforce would do with a record, once for each export.
 // It does so before upstream builds the product: there may be no after. Inline
 // exports cannot be told apart here, so they share one line a second.
-func (g *Guard) observe(ctx context.Context, e *export, p *provider) {
+func (g *Guard) observe(ctx context.Context, e *export, found *finding) {
+	spared := g.limits.explodes(config.ModeEnforce, found.estimate)
 	log := func() {
-		bklog.G(ctx).WithFields(fields(p.estimate)).
+		bklog.G(ctx).WithFields(fields(found.estimate)).
 			WithField("exporter", e.typeName()).
-			WithField("compression", p.requested.String()).
-			Warn("cache export would be degraded")
+			WithField("compression", found.requested.String()).
+			Warn("combinations would be spared")
 	}
-	g.stats.estimated(ctx, e.typeName(), p.estimate)
+	g.stats.estimated(ctx, e.typeName(), found.estimate)
 	switch {
 	case e != nil && !e.ofImage:
-		if e.observe(p) {
+		if e.observe(found, spared) {
 			log()
 		}
-	case p.refused:
-		g.inline.observe(p)
+	case spared:
+		g.inline.observe(found, spared)
 		g.observedInline.Do(log)
 	}
 }

@@ -49,7 +49,7 @@ func TestBuildMayAskForAStricterMode(t *testing.T) {
 	c := newTestCache(t)
 	ref := c.Chain(t, 6, compression.Zstd)
 	g := newTestGuard(t, config.Config{})
-	for asked, outcome := range map[string]Outcome{"enforce": OutcomeUntouched, "single": OutcomeDegraded, "block": OutcomeBlocked} {
+	for asked, outcome := range map[string]Outcome{"enforce": OutcomePlain, "single": OutcomeSpared, "block": OutcomeBlocked} {
 		target := contentutil.NewBuffer()
 		e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), map[string]string{ModeAttribute: asked})
 		refCfg := requested(e.Config().Compression.Type)
@@ -201,13 +201,13 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 	require.NoError(t, err)
 
 	status := g.Status()
-	assert.Equal(t, map[Outcome]int64{OutcomeDegraded: 1, OutcomeObserved: 1, OutcomeBlocked: 1, OutcomeUntouched: 1}, status.Exports)
+	assert.Equal(t, map[Outcome]int64{OutcomeSpared: 1, OutcomeObserved: 1, OutcomeBlocked: 1, OutcomePlain: 1}, status.Exports)
 	assert.Equal(t, Estimate{Remotes: 2048}.UpstreamBytes(), status.Avoided)
 	assert.Equal(t, ModeStatus{config.ModeObserve, ModeFromExporter}, status.Modes["s3"])
 	require.Len(t, status.Decisions, 4)
 	assert.Equal(t, "local", status.Decisions[0].Exporter, "the newest comes first")
 	last := status.Decisions[3]
-	assert.Equal(t, []any{"registry", config.ModeEnforce, OutcomeDegraded, 1, 12, 2, "2048"},
+	assert.Equal(t, []any{"registry", config.ModeEnforce, OutcomeSpared, 1, 12, 2, "2048"},
 		[]any{last.Exporter, last.Mode, last.Outcome, last.Records, last.Layers, last.Compressions, last.Remotes})
 	_, err = json.Marshal(status)
 	require.NoError(t, err)
@@ -223,11 +223,11 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 		outcome, _ := point.Attributes.Value(outcomeKey)
 		outcomes[outcome.AsString()] += point.Value
 	}
-	assert.Equal(t, map[string]int64{"degraded": 1, "observed": 1, "blocked": 1, "untouched": 1}, outcomes)
+	assert.Equal(t, map[string]int64{"spared": 1, "observed": 1, "blocked": 1, "plain": 1}, outcomes)
 	assert.InDelta(t, float64(Estimate{Remotes: 2048}.UpstreamBytes()), byName["bkguard.avoided"].(metricdata.Sum[float64]).DataPoints[0].Value, 0)
 	assert.Len(t, byName["bkguard.mode"].(metricdata.Gauge[int64]).DataPoints, len(config.ExporterTypes()))
 	assert.EqualValues(t, g.Budget(), byName["bkguard.budget"].(metricdata.Gauge[int64]).DataPoints[0].Value)
-	for _, name := range []string{"bkguard.records.refused", "bkguard.walk.errors", "bkguard.blobs.replaced", "bkguard.blobs.lost", "bkguard.switch.faults", "bkguard.live", "bkguard.estimate",
+	for _, name := range []string{"bkguard.records.spared", "bkguard.walk.errors", "bkguard.blobs.replaced", "bkguard.blobs.lost", "bkguard.switch.faults", "bkguard.live", "bkguard.estimate",
 		"bkguard.memory.running", "bkguard.memory.waiting", "bkguard.memory.expired", "bkguard.conversions.failed"} {
 		assert.Contains(t, byName, name)
 	}
@@ -236,7 +236,7 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 func TestStatusKeepsTheLastDecisions(t *testing.T) {
 	g := newTestGuard(t, config.Config{})
 	for n := range keptDecisions + 5 {
-		g.stats.add(Decision{Records: n, Outcome: OutcomeUntouched})
+		g.stats.add(Decision{Records: n, Outcome: OutcomePlain})
 	}
 	decisions := g.Status().Decisions
 	require.Len(t, decisions, keptDecisions)

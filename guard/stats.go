@@ -64,7 +64,7 @@ func (s *stats) add(d Decision) {
 	key := exportKey{d.Exporter, d.Mode, d.Outcome}
 	s.exports[key]++
 	s.records[key] += int64(d.Records)
-	if d.Outcome == OutcomeDegraded {
+	if d.Outcome == OutcomeSpared {
 		s.avoided[d.Exporter] = addSaturating(s.avoided[d.Exporter], d.Avoided)
 	}
 	if len(s.decisions) == keptDecisions {

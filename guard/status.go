@@ -23,7 +23,7 @@ type Status struct {
 	// Memory is the budget of all exports, and who holds it or waits for it.
 	Memory MemoryStatus `json:"memory"`
 	// Exports counts exports since the start by their outcome, Avoided is what
-	// upstream would have needed for the degraded ones, in bytes.
+	// upstream would have needed for the spared ones, in bytes.
 	Exports map[Outcome]int64 `json:"exports"`
 	Avoided uint64            `json:"avoided"`
 	// WalkErrors counts failed look-ups of variants, Lost the layers of which no

@@ -15,7 +15,7 @@ import (
 
 // tally adds up what the guard had to do in one export.
 type tally struct {
-	// records is the number of records whose product was refused.
+	// records is the number of records whose combinations were not built.
 	records int
 	// widest is the estimate of the record with the most combinations, avoided
 	// the bytes that upstream would have needed for all of them.
@@ -32,18 +32,19 @@ type tally struct {
 	err error
 }
 
-func (t *tally) add(p *provider) {
-	if p.walkErr != nil && t.err == nil {
-		t.err = p.walkErr
+// add adds up a record; spared tells that its combinations are not built.
+func (t *tally) add(found *finding, spared bool) {
+	if found.err != nil && t.err == nil {
+		t.err = found.err
 	}
-	if !p.refused {
+	if !spared {
 		return
 	}
 	t.records++
-	t.requested = p.requested.String()
-	t.avoided = addSaturating(t.avoided, p.estimate.UpstreamBytes())
-	if p.estimate.Log2 > t.widest.Log2 {
-		t.widest = p.estimate
+	t.requested = found.requested.String()
+	t.avoided = addSaturating(t.avoided, found.estimate.UpstreamBytes())
+	if found.estimate.Log2 > t.widest.Log2 {
+		t.widest = found.estimate
 	}
 }
 
@@ -84,23 +85,22 @@ func (t *tally) report(ctx context.Context, e *export, writes string) bool {
 	}
 	switch {
 	case t.err != nil:
-		entry.WithError(t.err).Warn("cache export degraded")
+		entry.WithError(t.err).Warn("variants not looked up")
 	case t.records > 0:
-		entry.Info("cache export degraded")
+		entry.Info("combinations spared")
 	}
 	return t.err != nil || t.records > 0
 }
 
-// debug logs a single record that did not go the normal way.
-func (p *provider) debug(ctx context.Context) {
-	if !p.refused && p.walkErr == nil {
-		return
+// debug logs a record of which not all is known, or whose combinations are spared.
+func (f *finding) debug(ctx context.Context, spared bool) {
+	entry := bklog.G(ctx).WithFields(fields(f.estimate)).WithField("compression", f.requested.String())
+	switch {
+	case f.err != nil:
+		entry.WithError(f.err).Debug("variants of a record not looked up")
+	case spared:
+		entry.Debug("combinations of a record spared")
 	}
-	entry := bklog.G(ctx).WithFields(fields(p.estimate)).WithField("compression", p.requested.String())
-	if p.walkErr != nil {
-		entry = entry.WithError(p.walkErr)
-	}
-	entry.Debug("cache record degraded")
 }
 
 // fields describe an estimate in a log line; avoided is in bytes.

@@ -44,12 +44,12 @@ func TestExportAsksOnceForEachLayer(t *testing.T) {
 	chain := []ocispecs.Descriptor{own("a"), own("b")}
 	e := newExport("registry", "")
 	for range 100 {
-		_, err := variants.Find(t.Context(), e.remember(store), chain)
+		_, err := variants.Find(t.Context(), e.infoCache(store), chain)
 		require.NoError(t, err)
 	}
 	assert.Equal(t, 2, store.asked)
 	e.end(t.Context())
-	_, err := variants.Find(t.Context(), e.remember(store), chain)
+	_, err := variants.Find(t.Context(), e.infoCache(store), chain)
 	require.NoError(t, err)
 	assert.Equal(t, 4, store.asked, "the next export looks again")
 }

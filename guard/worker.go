@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"runtime"
 
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/conversions"
-	"github.com/bkguard/bkguard/internal/variants"
 )
 
 // guardedWorker is a worker that answers for the remotes of its refs. Upstream
@@ -41,8 +39,8 @@ var _ remotesGetter = &guardedWorker{}
 // The error is that of the inner worker or the ref. A failure of the guard is
 // none: the layer concerned keeps its own blob.
 func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
-	asked, export := requestedFor(refCfg.Compression.Type)
-	requested := conversions.Unwrap(asked)
+	wanted, export := requestedFor(refCfg.Compression.Type)
+	requested := conversions.Unwrap(wanted)
 	refCfg.Compression.Type = requested
 	mode := w.guard.mode(export)
 	switch {
@@ -58,9 +56,9 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	if remote := export.answered(w.Worker, ref); remote != nil {
 		return []*solver.Remote{remote}, nil
 	}
-	export.hold(w.Worker, ref)
+	export.holdRef(w.Worker, ref)
 	main := refCfg
-	main.Compression.Type = w.guard.waiting(asked, export)
+	main.Compression.Type = w.guard.waiting(wanted, export)
 	remotes, err := w.inner(ctx, ref, createIfNeeded, main, false, s)
 	if err != nil || (export == nil && (refCfg.Compression.Force || !all)) {
 		return remotes, err
@@ -72,39 +70,34 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	if export != nil {
 		return []*solver.Remote{w.answer(ctx, export, ref, remotes[0], mode, refCfg.Compression)}, nil
 	}
-	p := w.lookUp(ctx, nil, remotes[0], requested)
-	if p.layers == nil && p.walkErr == nil {
-		return remotes, nil
-	}
-	remotes = append([]*solver.Remote{{Descriptors: remotes[0].Descriptors, Provider: p}}, w.variants(ctx, mode, p)...)
-	p.debug(ctx)
-	return remotes, nil
+	return w.allRemotes(ctx, mode, remotes[0], requested), nil
 }
 
 // answer returns the main remote of a ref for a decorated exporter, and keeps it.
 func (w *guardedWorker) answer(ctx context.Context, export *export, ref cache.ImmutableRef, main *solver.Remote, mode config.Mode, comp compression.Config) *solver.Remote {
 	main = export.share(main)
-	p := w.lookUp(ctx, export, main, comp.Type)
-	p.refused = !comp.Force && w.guard.limits.explodes(mode, p.estimate)
-	p.keepLazy(main, w.ContentStore())
-	p.debug(ctx)
+	found := w.find(ctx, export, main, comp.Type)
+	spared := !comp.Force && w.guard.limits.explodes(mode, found.estimate)
+	var p *provider
+	if found.anyLazy(main.Descriptors) {
+		p = newProvider(main, w.ContentStore(), found, spared)
+	} else {
+		p = newStoreProvider(w.ContentStore(), found, spared)
+	}
+	found.debug(ctx, spared)
 	remote := &solver.Remote{Descriptors: main.Descriptors, Provider: p}
-	export.keep(w.Worker, ref, remote)
+	export.keepAnswer(w.Worker, ref, remote)
 	return remote
 }
 
-// lookUp finds the variants of a main remote.
-func (w *guardedWorker) lookUp(ctx context.Context, export *export, main *solver.Remote, requested compression.Type) *provider {
-	store := export.remember(w.ContentStore())
-	layers, err := variants.Find(ctx, store, main.Descriptors)
+// find finds out about the layers of a main remote.
+func (w *guardedWorker) find(ctx context.Context, export *export, main *solver.Remote, requested compression.Type) *finding {
+	found := find(ctx, export.infoCache(w.ContentStore()), main.Descriptors, requested)
 	// A client that goes away is no failure of the store.
-	if err != nil && ctx.Err() == nil {
+	if found.err != nil && ctx.Err() == nil {
 		w.guard.stats.walkErrors.Add(1)
 	}
-	p := newProvider(main, w.ContentStore(), layers)
-	p.walkErr = err
-	p.request(ctx, store, requested, len(main.Descriptors))
-	return p
+	return found
 }
 
 // observed returns what the inner worker has, and notes what ModeEnforce would do
@@ -115,9 +108,7 @@ func (w *guardedWorker) observed(ctx context.Context, export *export, ref cache.
 	if all && !createIfNeeded && !refCfg.Compression.Force && w.ContentStore() != nil {
 		main, err := w.inner(ctx, ref, false, refCfg, false, s)
 		if err == nil && len(main) > 0 && len(main[0].Descriptors) > 0 {
-			p := w.lookUp(ctx, export, main[0], refCfg.Compression.Type)
-			p.refused = w.guard.limits.explodes(config.ModeEnforce, p.estimate)
-			w.guard.observe(ctx, export, p)
+			w.guard.observe(ctx, export, w.find(ctx, export, main[0], refCfg.Compression.Type))
 		}
 	}
 	return w.inner(ctx, ref, createIfNeeded, refCfg, all, s)
@@ -136,24 +127,4 @@ func (w *guardedWorker) Exporter(name string, sm *session.Manager) (exporter.Exp
 func (w *guardedWorker) inner(ctx context.Context, ref cache.ImmutableRef, createIfNeeded bool, refCfg cacheconfig.RefConfig, all bool, s session.Group) ([]*solver.Remote, error) {
 	inner := worker.WorkerRef{ImmutableRef: ref, Worker: w.Worker}
 	return inner.GetRemotes(ctx, createIfNeeded, refCfg, all, s)
-}
-
-// variants returns the remotes beside the main one: the product, or the single
-// chain where mode or limits refuse the product. Without a topmost blob in the
-// requested compression there are none, as upstream has it (cache/remote.go).
-func (w *guardedWorker) variants(ctx context.Context, mode config.Mode, p *provider) []*solver.Remote {
-	if p.topmost == nil {
-		return nil
-	}
-	shared := &besideMain{p}
-	if free, ok := w.guard.limits.allow(mode, p.estimate); ok {
-		runtime.AddCleanup(shared, func(free func()) { free() }, free)
-		return p.layers.Product(*p.topmost, shared)
-	}
-	p.refused = true
-	chain := p.layers.Single(ctx, p.asked, p.requested)
-	if variants.SameChain(chain, p.layers.Main()) {
-		return nil
-	}
-	return []*solver.Remote{{Descriptors: chain, Provider: shared}}
 }

@@ -141,7 +141,7 @@ func TestRemotesAreTheSameEveryTime(t *testing.T) {
 	}
 }
 
-func TestRemotesDegradeToTheRequestedCompression(t *testing.T) {
+func TestRemotesBeyondTheLimitsAreInTheRequestedCompression(t *testing.T) {
 	c := newTestCache(t)
 	ref := c.Chain(t, 61, compression.Zstd)
 	zstd, err := ref.GetRemotes(c.Ctx, true, cacheconfig.RefConfig{Compression: compression.New(compression.Zstd).SetForce(true)}, false, nil)

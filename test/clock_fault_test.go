@@ -34,10 +34,10 @@ func TestFaultSwitchClock(t *testing.T) {
 		outcome guard.Outcome
 	}{
 		{config.ModeBlock, guard.OutcomeBlocked},
-		{config.ModeOff, guard.OutcomeUntouched},
+		{config.ModeOff, guard.OutcomePlain},
 		{config.ModeObserve, guard.OutcomeObserved},
-		{config.ModeSingle, guard.OutcomeDegraded},
-		{config.ModeEnforce, guard.OutcomeDegraded},
+		{config.ModeSingle, guard.OutcomeSpared},
+		{config.ModeEnforce, guard.OutcomeSpared},
 	}
 	inRounds(t, "clock", func(t *testing.T, round int, repository string) {
 		for i, mode := range modes {

@@ -29,7 +29,7 @@ func TestGitHubActionsCache(t *testing.T) {
 	require.NoError(t, daemon.MixCompressions(t.Context(), dockerfile, registry.Host+"/image"))
 	_, err = daemon.Build(t.Context(), harness.Build{Dockerfile: dockerfile, ExportCache: []string{cache.Attributes + ",mode=max"}})
 	require.NoError(t, err)
-	lines, err := daemon.LogEntries("cache export degraded")
+	lines, err := daemon.LogEntries("combinations spared")
 	require.NoError(t, err)
 	require.Len(t, lines, 1)
 	assert.Equal(t, "gha", lines[0]["exporter"])

@@ -101,10 +101,10 @@ func TestSwitchGoesRoundWhileBuildsExport(t *testing.T) {
 
 	for range rounds {
 		for mode, want := range map[config.Mode]guard.Outcome{
-			config.ModeOff:     guard.OutcomeUntouched,
+			config.ModeOff:     guard.OutcomePlain,
 			config.ModeObserve: guard.OutcomeObserved,
-			config.ModeEnforce: guard.OutcomeDegraded,
-			config.ModeSingle:  guard.OutcomeDegraded,
+			config.ModeEnforce: guard.OutcomeSpared,
+			config.ModeSingle:  guard.OutcomeSpared,
 			config.ModeBlock:   guard.OutcomeBlocked,
 		} {
 			switchTo(t, daemon, file, mode)

@@ -13,8 +13,8 @@ import (
 	"github.com/bkguard/bkguard/config"
 )
 
-// errDegrade ends estimate --fail-on-degrade with an exit code of its own.
-var errDegrade = errors.New("do not fit")
+// errNoFit ends estimate --fail-unless-fits with an exit code of its own.
+var errNoFit = errors.New("do not fit")
 
 // What --layers and --compressions may be.
 const (
@@ -40,7 +40,7 @@ is fixed: n layers in c compressions make c^(n-1) remotes.
 
 VERDICTS:
    fits       within the limits
-   degraded   one chain of layers is exported for a record instead of all
+   spared     one chain of layers is exported for a record, its combinations are not built
    blocked    nothing is exported, the mode is block
    unguarded  beyond the limits, but mode off or observe leaves it to stock
 
@@ -52,9 +52,9 @@ EXAMPLES:
    bkguard estimate --layers 61 --compressions 2
    bkguard estimate golang:1.26 ./image.oci --compressions 3
    bkguard estimate --dockerfile Dockerfile --build-arg GO=1.26 --platform linux/arm64
-   bkguard estimate --dockerfile - --config buildkitd.toml --fail-on-degrade <Dockerfile
+   bkguard estimate --dockerfile - --config buildkitd.toml --fail-unless-fits <Dockerfile
 
-With --fail-on-degrade the exit code is 2 unless everything fits.`
+With --fail-unless-fits the exit code is 2 unless everything fits.`
 
 // estimateOptions are the flags of estimate.
 type estimateOptions struct {
@@ -66,7 +66,7 @@ type estimateOptions struct {
 	config               string
 	exporter             string
 	memory               string
-	failOnDegrade        bool
+	failUnlessFits        bool
 }
 
 func estimateCommand(out *output) *cli.Command {
@@ -86,7 +86,7 @@ func estimateCommand(out *output) *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "the `FILE` with the limits, a buildkitd.toml", Destination: &o.config, TakesFile: true},
 			&cli.StringFlag{Name: "exporter", Usage: "take the mode for this `TYPE` of cache exporter", Destination: &o.exporter, Validator: checkExporter},
 			&cli.StringFlag{Name: "memory", Usage: "the memory limit of the daemon as a `SIZE`, that of this machine by default", Destination: &o.memory},
-			&cli.BoolFlag{Name: "fail-on-degrade", Usage: "exit with 2 unless everything fits", Destination: &o.failOnDegrade},
+			&cli.BoolFlag{Name: "fail-unless-fits", Usage: "exit with 2 unless everything fits", Destination: &o.failUnlessFits},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			report, err := o.estimate(ctx, c.Args().Slice(), c.Root().Reader)
@@ -96,8 +96,8 @@ func estimateCommand(out *output) *cli.Command {
 			if err := out.print(c.Root().Writer, report, report.text); err != nil {
 				return err
 			}
-			if n := report.degraded(); o.failOnDegrade && n > 0 {
-				return fmt.Errorf("%d of %d %w", n, len(report.Estimates), errDegrade)
+			if n := report.beyond(); o.failUnlessFits && n > 0 {
+				return fmt.Errorf("%d of %d %w", n, len(report.Estimates), errNoFit)
 			}
 			return nil
 		},

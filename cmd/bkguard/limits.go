@@ -16,8 +16,8 @@ type verdict string
 const (
 	// verdictFits is an export of which every remote may be built.
 	verdictFits verdict = "fits"
-	// verdictDegraded is an export with one chain for a record.
-	verdictDegraded verdict = "degraded"
+	// verdictSpared is an export with one chain for a record.
+	verdictSpared verdict = "spared"
 	// verdictBlocked is no export.
 	verdictBlocked verdict = "blocked"
 	// verdictUnguarded is an export beyond the limits that the mode leaves to
@@ -84,5 +84,5 @@ func (l limits) judge(e guard.Estimate) verdict {
 	case l.Mode == config.ModeOff || l.Mode == config.ModeObserve:
 		return verdictUnguarded
 	}
-	return verdictDegraded
+	return verdictSpared
 }

@@ -17,8 +17,8 @@ func TestVerdicts(t *testing.T) {
 	for mode, want := range map[config.Mode][3]verdict{
 		config.ModeOff:     {verdictFits, verdictFits, verdictUnguarded},
 		config.ModeObserve: {verdictFits, verdictFits, verdictUnguarded},
-		config.ModeEnforce: {verdictFits, verdictFits, verdictDegraded},
-		config.ModeSingle:  {verdictFits, verdictDegraded, verdictDegraded},
+		config.ModeEnforce: {verdictFits, verdictFits, verdictSpared},
+		config.ModeSingle:  {verdictFits, verdictSpared, verdictSpared},
 		config.ModeBlock:   {verdictBlocked, verdictBlocked, verdictBlocked},
 	} {
 		remotes := limits{Mode: mode, MaxRemotes: 4, Budget: 1 << 30}

@@ -20,7 +20,7 @@ import (
 const (
 	exitOK = iota
 	exitError
-	exitDegrade
+	exitNoFit
 )
 
 func main() {
@@ -44,8 +44,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	for _, failure := range failures(err) {
 		fmt.Fprintf(stderr, "bkguard: %s\n", strings.ReplaceAll(failure.Error(), "\n", "; "))
 	}
-	if errors.Is(err, errDegrade) {
-		return exitDegrade
+	if errors.Is(err, errNoFit) {
+		return exitNoFit
 	}
 	return exitError
 }

@@ -81,8 +81,8 @@ func (r *estimateReport) add(stageName string, base image, steps, compressions i
 	})
 }
 
-// degraded counts the estimates that do not fit.
-func (r *estimateReport) degraded() int {
+// beyond counts the estimates that do not fit.
+func (r *estimateReport) beyond() int {
 	n := 0
 	for _, e := range r.Estimates {
 		if e.Verdict != verdictFits {

@@ -25,7 +25,7 @@ commands and modes: source <(bkguard completion bash)
 EXIT CODES:
    0  done
    1  an error, told in one line
-   2  estimate --fail-on-degrade: not every export fits`
+   2  estimate --fail-unless-fits: not every export fits`
 
 // rootCommand returns all commands of the program.
 func rootCommand() *cli.Command {

@@ -149,7 +149,7 @@ func pull(t *testing.T, image string) v1.Image {
 	return found
 }
 
-// TestDaemonScripts has a daemon under a memory limit that has degraded an
+// TestDaemonScripts has a daemon under a memory limit that has spared the combinations of an
 // export, one with a switch file, and one without a guard.
 func TestDaemonScripts(t *testing.T) {
 	b := binaries(t)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,14 +99,21 @@ func exportsText(exports map[guard.Outcome]int64) string {
 }
 
 func decisionRows(decisions []guard.Decision) [][]string {
-	rows := [][]string{{"TIME", "EXPORTER", "MODE", "OUTCOME", "LAYERS", "COMPRESSIONS", "REMOTES", "AVOIDED", "TOOK"}}
+	rows := [][]string{{"TIME", "EXPORTER", "MODE", "OUTCOME", "BLOBS", "REPLACED", "LAYERS", "COMPRESSIONS", "REMOTES", "AVOIDED", "TOOK", "CACHE"}}
 	for _, d := range decisions {
-		line := []string{d.Time.Local().Format(time.DateTime), d.Exporter, string(d.Mode), string(d.Outcome), "", "", "", "",
-			(time.Duration(d.Seconds*1000) * time.Millisecond).String()}
+		line := []string{d.Time.Local().Format(time.DateTime), d.Exporter, string(d.Mode), string(d.Outcome),
+			fmt.Sprint(d.Blobs), fmt.Sprint(d.Replaced), "", "", "", "",
+			(time.Duration(d.Seconds*1000) * time.Millisecond).String(), cacheText(d.Cache)}
 		if d.Records > 0 {
-			line[4], line[5], line[6], line[7] = fmt.Sprint(d.Layers), fmt.Sprint(d.Compressions), d.Remotes, cost.Size(d.Avoided)
+			line[6], line[7], line[8], line[9] = fmt.Sprint(d.Layers), fmt.Sprint(d.Compressions), d.Remotes, cost.Size(d.Avoided)
 		}
 		rows = append(rows, line)
 	}
 	return rows
+}
+
+// cacheText is where an export went, which a client may have written anything in.
+func cacheText(cache string) string {
+	quoted := strconv.QuoteToGraphic(cache)
+	return quoted[1 : len(quoted)-1]
 }

@@ -36,7 +36,7 @@ func TestEveryAlertIsSeenFiring(t *testing.T) {
 }
 
 // exportMetrics is what a guarded daemon under a memory limit shows after cache
-// exports that were degraded. Its switch file is the one of the manifests.
+// exports whose combinations were spared. Its switch file is the one of the manifests.
 func exportMetrics(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "mode")

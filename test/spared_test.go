@@ -33,20 +33,20 @@ func TestOneLogLinePerExport(t *testing.T) {
 		require.NoError(t, err)
 		return result.Output
 	}
-	degraded := func() []harness.LogEntry {
-		lines, err := daemon.LogEntries("cache export degraded")
+	spared := func() []harness.LogEntry {
+		lines, err := daemon.LogEntries("combinations spared")
 		require.NoError(t, err)
 		return lines
 	}
 
 	out := export() // in one compression
-	assert.Empty(t, degraded())
+	assert.Empty(t, spared())
 	assert.Zero(t, strings.Count(out, "cache guard:"), out)
 
 	require.NoError(t, daemon.MixCompressions(t.Context(), dockerfile, registry.Host+"/image"))
 	out = export()
 	assert.Equal(t, 1, countSteps(out, "cache guard: "), out)
-	lines := degraded()
+	lines := spared()
 	require.Len(t, lines, 1)
 	line := lines[0]
 	assert.Equal(t, "registry", line["exporter"])
