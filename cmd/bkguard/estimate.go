@@ -66,7 +66,7 @@ type estimateOptions struct {
 	config               string
 	exporter             string
 	memory               string
-	failUnlessFits        bool
+	failUnlessFits       bool
 }
 
 func estimateCommand(out *output) *cli.Command {

@@ -52,6 +52,7 @@ type Cache struct {
 	Ctx context.Context
 }
 
+// New makes an empty cache, which ends with the test.
 func New(tb testing.TB) *Cache {
 	tb.Helper()
 	const snapshotterName = "native"
@@ -189,6 +190,7 @@ type CountingProvider struct {
 	Reads atomic.Int64
 }
 
+// ReaderAt counts the read.
 func (p *CountingProvider) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
 	p.Reads.Add(1)
 	return p.Buffer.ReaderAt(ctx, desc)

@@ -68,8 +68,8 @@ func TestParse(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		`-only "x" is no section (allowed: conversions, levels, uploads, layers, compressions, concurrent, imports, overhead, guard, or page)`: {"-only", "layers,x"},
-		`unexpected argument "x" (-h shows the flags)`:                                                           {"x"},
-		"flag provided but not defined: -y (-h shows the fl":                                                     {"-y"},
+		`unexpected argument "x" (-h shows the flags)`:       {"x"},
+		"flag provided but not defined: -y (-h shows the fl": {"-y"},
 	} {
 		_, err := parse(args, io.Discard)
 		require.ErrorContains(t, err, want)
