@@ -129,21 +129,28 @@ func (s *scene) retry(t *testing.T, d *harness.Daemon, repository string, attrib
 	s.check(t, repository)
 }
 
-// check holds that a cache is whole, that a daemon which knows nothing else
-// executes no step, and that what it unpacks is the result of the build.
+// check holds that a cache is whole, and what checkImport does.
 func (s *scene) check(t *testing.T, repository string) {
 	t.Helper()
 	longest := s.checkChains(t, repository)
 	assert.Greater(t, longest, len(s.base), "layers of the longest chain")
+	s.checkImport(t, "type=registry,ref="+s.registry.Host+"/"+repository)
+}
 
+// checkImport holds that a daemon which knows nothing but a cache executes no step, and
+// that what it unpacks is the result of the build.
+func (s *scene) checkImport(t *testing.T, from string) {
+	t.Helper()
 	fresh := startDaemon(t, harness.DaemonOptions{Binary: binaries(t).Guarded, Registries: []string{s.registry.Host}})
 	build := s.build
-	build.ImportCache = []string{"type=registry,ref=" + s.registry.Host + "/" + repository}
+	build.ImportCache = []string{from}
 	result, err := fresh.Build(t.Context(), build)
 	require.NoError(t, err)
 	assert.NotZero(t, result.Steps, result.Output)
 	assert.Equal(t, result.Steps, result.Cached, result.Output)
 	assert.Equal(t, s.tree, s.unpack(t, fresh), "files of the result")
+	_, err = fresh.Stop(t.Context())
+	require.NoError(t, err)
 }
 
 // checkChains downloads a cache and holds that all of it is there, that every

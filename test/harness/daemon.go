@@ -34,6 +34,8 @@ type DaemonOptions struct {
 	// root, a socket and a cgroup for its containers; nil means the flags of
 	// buildkitd.
 	Args func(root, socket, containers string) []string
+	// CollectGarbage lets the worker collect what its policies want.
+	CollectGarbage bool
 	// MemoryLimit in bytes makes the daemon run in a cgroup of its own; zero
 	// means no limit.
 	MemoryLimit int64
@@ -202,7 +204,7 @@ func (d *Daemon) args(o DaemonOptions, config string) []string {
 		fmt.Sprintf("--containerd-worker=%t", o.Containerd != nil),
 		fmt.Sprintf("--%s-worker-net", o.worker()), "host",
 		fmt.Sprintf("--%s-worker-snapshotter", o.worker()), "overlayfs",
-		fmt.Sprintf("--%s-worker-gc=false", o.worker()),
+		fmt.Sprintf("--%s-worker-gc=%t", o.worker(), o.CollectGarbage),
 	}
 }
 
