@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/solver"
@@ -101,6 +102,23 @@ func (w *written) Info(ctx context.Context, dgst digest.Digest) (content.Info, e
 		return info, nil
 	}
 	return w.route.Info(ctx, dgst)
+}
+
+// sourcePrefix begins the annotations that say where else a lazy layer is: a registry can
+// mount it from there instead of being sent it (cache/remote.go).
+const sourcePrefix = "containerd.io/distribution.source."
+
+// dropSources drops what was needed to send the layers. In the manifest it would tell
+// whether a layer was pulled by now, so that the same cache would be other bytes; upstream
+// drops it from the manifests of images (exporter/containerimage/writer.go).
+func (w *written) dropSources() {
+	w.choice.Layers(func(desc ocispecs.Descriptor) {
+		for key := range desc.Annotations {
+			if strings.HasPrefix(key, sourcePrefix) {
+				delete(desc.Annotations, key)
+			}
+		}
+	})
 }
 
 // ReaderAt opens a layer that is sent, when there is memory for that.

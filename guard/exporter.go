@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/choice"
+	"github.com/bkguard/bkguard/internal/steps"
 )
 
 // PreferAttribute is the attribute of a cache export that says which blob of a
@@ -227,8 +229,8 @@ func (e *cacheExporter) pooled(results []solver.CacheExportResult) *solver.Remot
 }
 
 // choose chooses the blobs and gives every remote its chain; what is written is
-// said in words. It reports whether there is anything to export; mu is held.
-func (e *cacheExporter) choose(ctx context.Context, rule choice.Rule, writes string) bool {
+// said in words. It is nil if there is nothing to export; mu is held.
+func (e *cacheExporter) choose(ctx context.Context, rule choice.Rule, writes string) *written {
 	mode, by := e.guard.mode(e.export), e.export.takeSkipped()
 	added, observed := e.tally, e.observed()
 	e.tally = tally{} // an inline exporter may keep its records for another image
@@ -240,7 +242,7 @@ func (e *cacheExporter) choose(ctx context.Context, rule choice.Rule, writes str
 	if by != "" {
 		e.decide(ctx, config.ModeBlock, OutcomeBlocked, added)
 		e.reportBlocked(ctx, by)
-		return false
+		return nil
 	}
 	chosen := e.pool.Choose(rule)
 	w := newWritten(chosen, e.export.uploads)
@@ -262,7 +264,7 @@ func (e *cacheExporter) choose(ctx context.Context, rule choice.Rule, writes str
 	if !e.reported {
 		e.reported = added.report(ctx, e.export, writes)
 	}
-	return true
+	return w
 }
 
 // observed is what ModeEnforce would have done with the records of the export. A
@@ -285,14 +287,23 @@ func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error)
 		e.export.end(ctx)
 	}()
 	rule, writes := e.rule(ctx)
-	if !e.choose(ctx, rule, writes) {
+	w := e.choose(ctx, rule, writes)
+	if w == nil {
 		return nil, nil
 	}
+	if e.guard.upstreams(e.export) {
+		return e.Exporter.Finalize(ctx)
+	}
 	config := int64(e.size.bytes + e.layersSize)
-	watched, done := e.export.uploads.Watch(ctx)
+	watched, done := steps.Watch(ctx, func(step string, completed bool) {
+		e.export.uploads.Step(step, completed)
+		if strings.HasPrefix(step, steps.WritingConfig) {
+			w.dropSources()
+		}
+	})
 	response, err := e.Exporter.Finalize(watched)
 	done()
-	if err == nil && !e.guard.upstreams(e.export) {
+	if err == nil {
 		e.warnUnimportable(ctx, config, manifestSize(response))
 	}
 	return response, err
@@ -319,7 +330,7 @@ func (e *inlineExporter) Finalize(ctx context.Context) (map[string]string, error
 func (e *inlineExporter) ExportForLayers(ctx context.Context, layers []digest.Digest) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.choose(ctx, choice.Image(layers), "the image's own blobs") {
+	if e.choose(ctx, choice.Image(layers), "the image's own blobs") == nil {
 		return nil, nil
 	}
 	data, err := e.Exporter.(inlineCache).ExportForLayers(ctx, layers)

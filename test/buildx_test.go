@@ -17,8 +17,7 @@ import (
 type buildxExport struct {
 	exporter string
 	backend
-	// requested is the compression that is asked for; azblob and gha always ask
-	// for gzip.
+	// requested is the compression that is asked for.
 	requested compression.Type
 	// step begins the name of the step that exports, line ends what the guard
 	// says of it.
@@ -40,8 +39,8 @@ func startBuildxExports(t *testing.T, registry *harness.Registry) []buildxExport
 		{"registry", backends["registry"], compression.Zstd, step + "registry", "exporting zstd"},
 		{"local", backends["local"], compression.Zstd, step + "client directory", "exporting zstd"},
 		{"s3", backends["s3"], compression.Zstd, step + "Amazon S3", "exporting zstd"},
-		{"azblob", backends["azblob"], compression.Gzip, step + "Azure Blob Storage", "exporting gzip"},
-		{"gha", backends["gha"], compression.Gzip, "exporting to GitHub Actions Cache", "exporting gzip"},
+		{"azblob", backends["azblob"], compression.Zstd, step + "Azure Blob Storage", "exporting zstd"},
+		{"gha", backends["gha"], compression.Zstd, "exporting to GitHub Actions Cache", "exporting zstd"},
 		{"inline", backends["inline"], compression.Gzip, "preparing layers for inline cache", "exporting the image's own blobs"},
 	}
 }

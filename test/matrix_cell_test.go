@@ -110,15 +110,12 @@ func allCells() []cell {
 	return cells
 }
 
-// exportsOf is all that a worker in a state is asked for. The exporter azblob
-// always asks for gzip, and an image with its cache inline has no mode.
+// exportsOf is all that a worker in a state is asked for. An image with its cache
+// inline has no mode.
 func exportsOf(s workerState) []cell {
 	var cells []cell
 	for _, exporter := range []string{"registry", "local", "s3", "azblob", "inline"} {
 		requests := []compression.Type{compression.Gzip, compression.Zstd, compression.EStargz}
-		if exporter == "azblob" {
-			requests = requests[:1]
-		}
 		modes := []string{"min", "max"}
 		if exporter == "inline" {
 			modes = []string{""}
@@ -144,7 +141,7 @@ func someCells() []cell {
 		{two, "registry", "max", compression.Zstd},
 		{two, "local", "min", compression.Gzip},
 		{two, "s3", "max", compression.Zstd},
-		{two, "azblob", "min", compression.Gzip},
+		{two, "azblob", "min", compression.Zstd},
 		{two, "inline", "", compression.Zstd},
 		{four, "registry", "min", compression.EStargz},
 		{long, "registry", "max", compression.Gzip},

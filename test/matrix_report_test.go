@@ -36,8 +36,8 @@ The guarded daemon does so %d times for each cell, stock %d times; every daemon 
   the cache can only name what the image has.
 - *same*: every round has written the same bytes.
 
-azblob always asks for gzip, the others for what ` + "`compression=`" + ` says; inline for what
-the image is pushed in, unforced. Stock is not asked on more than %d layers, where
+All ask for what ` + "`compression=`" + ` says, which stock does not do for azblob; inline for
+what the image is pushed in, unforced. Stock is not asked on more than %d layers, where
 it does not come to an end, nor again by an exporter that it was killed with in
 the same state.
 `

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/internal/memory"
+	"github.com/bkguard/bkguard/internal/steps"
 	"github.com/bkguard/bkguard/internal/uploads"
 )
 
@@ -116,7 +117,7 @@ func TestExportersGiveBackWhatTheyHold(t *testing.T) {
 			gate := memory.NewGate(cost(size), 1, nil)
 			z := &zeros{layers: uploads.New(gate.Line(nil), cost, parallel)}
 			z.add(t, e, slices.Repeat([]int64{size}, layers)...)
-			ctx, done := z.layers.Watch(t.Context())
+			ctx, done := steps.Watch(t.Context(), z.layers.Step)
 			defer done()
 			_, err := e.Finalize(ctx)
 			require.NoError(t, err)

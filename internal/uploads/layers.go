@@ -24,7 +24,7 @@ import (
 )
 
 // Layers opens the layers that one export sends, when there is memory for them. A
-// layer has been sent when the progress of the exporter says so ([Layers.Watch]), or
+// layer has been sent when the progress of the exporter says so ([Layers.Step]), or
 // when it is closed; or it must have been, when the exporter asks for one more than
 // the fixed number that it sends at a time. Layers are made by New. A nil one opens every
 // layer at once. It is safe for concurrent use.

@@ -1,9 +1,7 @@
 package uploads
 
 import (
-	"context"
 	"errors"
-	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/internal/memory"
+	"github.com/bkguard/bkguard/internal/steps"
 )
 
 // TestLayersThatWereSentHoldNothing sends two layers in one goroutine of four, as
@@ -25,7 +24,7 @@ func TestLayersThatWereSentHoldNothing(t *testing.T) {
 			gate := memory.NewGate(layerBytes, 1, nil)
 			provider, descs := blobs(t, 2)
 			layers := New(gate.Line(nil), fixedCost, 4)
-			ctx, done := layers.Watch(t.Context())
+			ctx, done := steps.Watch(t.Context(), layers.Step)
 			for _, desc := range descs {
 				layerDone := progress.OneOff(ctx, "writing layer "+desc.Digest.String())
 				ra, err := layers.ReaderAt(ctx, provider, desc)
@@ -47,7 +46,7 @@ func TestOtherProgressIsOfNoLayer(t *testing.T) {
 	gate := memory.NewGate(layerBytes, 1, nil)
 	provider, descs := blobs(t, 2)
 	layers := New(gate.Line(nil), fixedCost, 1)
-	ctx, done := layers.Watch(t.Context())
+	ctx, done := steps.Watch(t.Context(), layers.Step)
 	defer done()
 	_, err := layers.ReaderAt(ctx, provider, descs[0])
 	require.NoError(t, err)
@@ -62,34 +61,4 @@ func TestOtherProgressIsOfNoLayer(t *testing.T) {
 	layers.Release()
 	require.NoError(t, progress.OneOff(ctx, "writing layer "+own)(nil))
 	assert.Zero(t, gate.Status().Held)
-}
-
-// TestProgressGoesOnToTheClient finds what the exporter says, with the vertex of the
-// export, and the end of it.
-func TestProgressGoesOnToTheClient(t *testing.T) {
-	for _, layers := range []*Layers{nil, New(nil, fixedCost, 1)} {
-		synctest.Test(t, func(t *testing.T) {
-			reader, ctx, closeProgress := progress.NewContext(t.Context())
-			export, _, ctx := progress.NewFromContext(ctx, progress.WithMetadata("vertex", "export"))
-			ctx, done := layers.Watch(ctx)
-			layerDone := progress.OneOff(ctx, "writing layer x")
-			updates, err := reader.Read(t.Context())
-			require.NoError(t, err)
-			require.Len(t, updates, 1)
-			assert.Nil(t, updates[0].Sys.(progress.Status).Completed)
-			require.NoError(t, layerDone(nil))
-			updates, err = reader.Read(t.Context())
-			require.NoError(t, err)
-			require.Len(t, updates, 1)
-			assert.Equal(t, "writing layer x", updates[0].ID)
-			assert.NotNil(t, updates[0].Sys.(progress.Status).Completed)
-			vertex, _ := updates[0].Meta("vertex")
-			assert.Equal(t, "export", vertex)
-			done()
-			require.NoError(t, export.Close())
-			closeProgress(nil)
-			_, err = reader.Read(context.Background())
-			assert.Equal(t, io.EOF, err, "nobody writes any more")
-		})
-	}
 }

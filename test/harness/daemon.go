@@ -132,12 +132,12 @@ func (d *Daemon) Restart(ctx context.Context) error {
 }
 
 // Replace stops the daemon and starts another program in its place, on the same
-// root.
-func (d *Daemon) Replace(ctx context.Context, binary string) error {
+// root, with other variables in its environment.
+func (d *Daemon) Replace(ctx context.Context, binary string, env ...string) error {
 	if _, err := d.Stop(ctx); err != nil {
 		return err
 	}
-	d.options.Binary = binary
+	d.options.Binary, d.options.Env = binary, env
 	return d.Restart(ctx)
 }
 

@@ -5,8 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"time"
+
+	cdcompression "github.com/containerd/containerd/v2/pkg/archive/compression"
+	"github.com/moby/buildkit/util/compression"
 )
 
 // GitHubCache is a running cache service of GitHub Actions on loopback.
@@ -30,6 +36,34 @@ func StartGitHubCache(ctx context.Context, binary string) (*GitHubCache, error) 
 		server:     s,
 		Attributes: fmt.Sprintf("type=gha,url=%s/,token=%s,scope=test", url, githubToken(time.Now())),
 	}, nil
+}
+
+// Blobs are the compressions of all layers that were written. The service keeps what it
+// is sent as files: layers, and caches in JSON.
+func (c *GitHubCache) Blobs() ([]compression.Type, error) {
+	var blobs []compression.Type
+	err := filepath.WalkDir(filepath.Join(c.dir, "cache"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil || json.Valid(data) {
+			return err
+		}
+		switch cdcompression.DetectCompression(data) {
+		case cdcompression.Gzip:
+			blobs = append(blobs, compression.Gzip)
+		case cdcompression.Zstd:
+			blobs = append(blobs, compression.Zstd)
+		default:
+			blobs = append(blobs, compression.Uncompressed)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what the GitHub cache has: %w", err)
+	}
+	return blobs, nil
 }
 
 // githubToken is a token with access to everything. The client reads it, nobody
