@@ -30,7 +30,9 @@ func Watch(ctx context.Context, f func(step string, completed bool)) (_ context.
 }
 
 // listener is a progress writer that calls a function.
-type listener struct{ step func(step string, completed bool) }
+type listener struct {
+	step func(step string, completed bool)
+}
 
 // WriteRawProgress never fails.
 func (l *listener) WriteRawProgress(p *progress.Progress) error {
