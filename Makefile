@@ -47,6 +47,10 @@ matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind o
 conversions: $(PARTS) runc ## test every kind of conversion beside stock, for about an hour; writes docs/conversions.md
 	go test -count=1 -timeout 3h -v -run '^TestConversions' ./test -conversions $(CURDIR)/docs/conversions.md
 
+.PHONY: identity
+identity: $(PARTS) runc ## rebuild every kind of image from its cache beside stock, for most of an hour; writes docs/identity.md
+	go test -count=1 -timeout 3h -v -run '^TestRebuiltImageIsTheSame$$' ./test -identity $(CURDIR)/docs/identity.md
+
 .PHONY: faults
 faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
 	go test -count=1 -timeout 2h -parallel 4 -v -run '^TestFault' ./test -faults 20

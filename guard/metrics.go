@@ -68,6 +68,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		walkErrors = counter("walk.errors", "{error}", "Failed look-ups of the variants of a layer.")
 		replaced   = counter("blobs.replaced", "{blob}", "Layers of which another blob was exported than the record owns, by the reason.")
 		lost       = counter("blobs.lost", "{blob}", "Layers of which no blob was there when they were exported.")
+		unloadable = counter("records.unloadable", "{record}", "Cache records that upstream has left out, as their base image was not pulled.")
 		faults     = counter("switch.faults", "{fault}", "Contents of the switch file that were ignored.")
 		expired    = counter("memory.expired", "{layer}", "Layers whose memory was taken back as they made no progress.")
 		failed     = counter("conversions.failed", "{layer}", "Layers whose compressor could not be made or has panicked.")
@@ -102,6 +103,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(walkErrors, g.stats.walkErrors.Load())
 		o.ObserveInt64(lost, g.stats.lost.Load())
+		o.ObserveInt64(unloadable, g.stats.unloadable.Load())
 		gate := g.limits.gate.Status()
 		o.ObserveInt64(held, int64(gate.Held))
 		o.ObserveInt64(budget, int64(gate.Budget))

@@ -24,6 +24,7 @@ type exportKey struct {
 type stats struct {
 	walkErrors atomic.Int64
 	lost       atomic.Int64
+	unloadable atomic.Int64
 	// estimates is nil without a meter.
 	estimates atomic.Pointer[metric.Float64Histogram]
 	// waits is nil without a meter.

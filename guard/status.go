@@ -30,6 +30,9 @@ type Status struct {
 	// blob was there.
 	WalkErrors int64 `json:"walkErrors"`
 	Lost       int64 `json:"lost"`
+	// Unloadable counts records that upstream has left out, with all that is built upon
+	// them, as their base image was not pulled and is here under another name.
+	Unloadable int64 `json:"unloadable"`
 	// Replaced counts the layers of which another blob was written than the record
 	// owns, by the reason: "requested" for one in the compression that the export
 	// asked for, "smaller" for guard-prefer=smallest, "image" for one that the image
@@ -88,6 +91,7 @@ func (g *Guard) Status() Status {
 		WalkErrors: g.stats.walkErrors.Load(),
 		Replaced:   make(map[string]int64),
 		Lost:       g.stats.lost.Load(),
+		Unloadable: g.stats.unloadable.Load(),
 	}
 	if g.killSwitch != nil {
 		mode, invalid, _ := g.killSwitch.Current()

@@ -1,102 +1,115 @@
 package test
 
 import (
+	"flag"
 	"fmt"
-	"path/filepath"
+	"maps"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/util/compression"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/bkguard/bkguard/test/harness"
 )
 
-// nothing is a RUN step that writes nothing, and so makes an empty layer.
-const nothing = "RUN --mount=type=tmpfs,target=/layers [\"/bin/step\", \"/layers/nothing\", \"%d\"]\n"
+var identityFile = flag.String("identity", "", "test every image that is rebuilt, and write the results to this `file`")
 
 // TestRebuiltImageIsTheSame builds images whose layers exist in several blobs, exports
 // their cache without asking for a compression, and builds them again on a daemon that
 // knows nothing but the cache: every layer is the blob that it was.
 func TestRebuiltImageIsTheSame(t *testing.T) {
 	t.Parallel()
+	cells := someIdentities()
+	if *identityFile != "" {
+		cells = allIdentities()
+	}
 	registry := startRegistry(t)
-	bases := make(map[string]string)
-	for name, base := range map[string]harness.Base{
-		"fast":  {Layers: 4, LayerSize: 4096},
-		"best":  {Layers: 4, LayerSize: 4096, Best: true},
-		"zstd":  {Layers: 4, LayerSize: 4096, Zstd: true},
-		"empty": {Layers: 2, LayerSize: 4096, Best: true, Empty: 1},
-	} {
-		pushed, err := registry.PushBase(t.Context(), base)
-		require.NoError(t, err)
-		bases[name] = pushed
-	}
-	stages := func(first, last string) string {
-		return "FROM " + bases[first] + " AS made\n" +
-			"RUN [\"/bin/step\", \"/a\", \"a\"]\n" +
-			"FROM " + bases[last] + "\n" +
-			"COPY --from=made /a /from/a\n" +
-			"RUN [\"/bin/step\", \"/b\", \"b\"]\n"
-	}
-	for name, tc := range map[string]struct {
-		dockerfile string
-		// converted are compressions that the image is built in besides, all of it.
-		converted []compression.Type
-	}{
-		"two bases in other levels":         {stages("fast", "best"), nil},
-		"two bases in other compressions":   {stages("zstd", "fast"), nil},
-		"zstd base built in gzip":           {harness.RunSteps(bases["zstd"], 2), []compression.Type{compression.Gzip}},
-		"gzip base built in zstd":           {harness.RunSteps(bases["best"], 2), []compression.Type{compression.Zstd}},
-		"two bases built in zstd":           {stages("fast", "best"), []compression.Type{compression.Zstd}},
-		"empty layers of two tools":         {"FROM " + bases["empty"] + "\n" + fmt.Sprintf(nothing, 1) + "RUN [\"/bin/step\", \"/b\", \"b\"]\n", nil},
-		"empty layers built in zstd":        {"FROM " + bases["empty"] + "\n" + fmt.Sprintf(nothing, 1) + "RUN [\"/bin/step\", \"/b\", \"b\"]\n", []compression.Type{compression.Zstd}},
-		"links upon a base built in zstd":   {"FROM " + bases["best"] + " AS made\nRUN [\"/bin/step\", \"/a\", \"a\"]\nFROM " + bases["best"] + "\nCOPY --link --from=made /a /link/a\n", []compression.Type{compression.Zstd}},
-		"a base in estargz made from gzip":  {harness.RunSteps(bases["fast"], 1), []compression.Type{compression.EStargz}},
-		"all compressions upon two origins": {stages("best", "zstd"), []compression.Type{compression.Gzip, compression.Zstd, compression.EStargz}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			options := harness.DaemonOptions{Binary: binaries(t).Guarded, Registries: []string{registry.Host}}
-			image := fmt.Sprintf("%s/identity-%x", registry.Host, name)
-			daemon := startDaemon(t, options)
-			plain := harness.Build{Dockerfile: tc.dockerfile, Output: harness.PushOutput(image + ":original")}
-			first, err := daemon.Build(t.Context(), plain)
-			require.NoError(t, err)
-			original, err := registry.Image(t.Context(), image+":original")
-			require.NoError(t, err)
-			for _, c := range tc.converted {
-				build := harness.Build{Dockerfile: tc.dockerfile, Output: harness.PushOutput(image+":"+c.String(), forced(c.String()))}
-				_, err := daemon.Build(t.Context(), build)
-				require.NoError(t, err)
+	var rows []identityRow
+	for _, i := range cells {
+		t.Run(i.String(), func(t *testing.T) {
+			guarded := i.play(t, registry, binaries(t).Guarded)
+			row := identityRow{identity: i, guarded: guarded}
+			if *identityFile != "" {
+				stock := i.play(t, registry, binaries(t).Stock)
+				row.stock = &stock
 			}
-
-			local := filepath.Join(t.TempDir(), "cache")
-			for cache, ways := range map[string][2]string{
-				"registry, mode=max": {"type=registry,mode=max,ref=" + image + ":max", "type=registry,ref=" + image + ":max"},
-				"registry, mode=min": {"type=registry,mode=min,ref=" + image + ":min", "type=registry,ref=" + image + ":min"},
-				"local":              {"type=local,mode=max,dest=" + local, "type=local,src=" + local},
-				"inline":             {"type=inline", "type=registry,ref=" + image + ":inline"},
-			} {
-				build := harness.Build{Dockerfile: tc.dockerfile, ExportCache: []string{ways[0]}}
-				if cache == "inline" {
-					build.Output = harness.PushOutput(image + ":inline")
-				}
-				_, err := daemon.Build(t.Context(), build)
-				require.NoError(t, err, cache)
-
-				fresh := startDaemon(t, options)
-				again := harness.Build{Dockerfile: tc.dockerfile, ImportCache: []string{ways[1]}, Output: harness.PushOutput(image + ":again")}
-				result, err := fresh.Build(t.Context(), again)
-				require.NoError(t, err, cache)
-				rebuilt, err := registry.Image(t.Context(), image+":again")
-				require.NoError(t, err)
-				assert.Equal(t, original.Digests(), rebuilt.Digests(), cache)
-				if cache == "registry, mode=max" || cache == "local" {
-					assert.Equal(t, first.Steps, result.Cached, "%s: %s", cache, result.Output)
-				}
-				_, err = fresh.Stop(t.Context())
-				require.NoError(t, err)
+			rows = append(rows, row)
+			for _, cache := range identityCaches {
+				assert.True(t, guarded.same[cache], "the layers of the image rebuilt from %s", cache)
+			}
+			for _, cache := range []string{"registry max", "local"} {
+				assert.Equal(t, guarded.steps[cache], guarded.cached[cache], "cached steps from %s", cache)
 			}
 		})
+		if *identityFile != "" {
+			require.NoError(t, os.WriteFile(*identityFile, identityPage(t, rows), 0o644))
+		}
 	}
+}
+
+// someIdentities is the part that is always tested.
+func someIdentities() []identity {
+	return []identity{
+		{"one in zstd", "empty layers", []compression.Type{compression.Gzip}},
+		{"two levels of gzip", "stages", nil},
+		{"two levels of gzip", "links", []compression.Type{compression.Zstd}},
+		{"zstd and three of gzip", "stages", []compression.Type{compression.Gzip, compression.Zstd}},
+		{"zstd and gzip", "the same layer twice", []compression.Type{compression.Zstd}},
+		{"zstd and gzip", "two platforms", []compression.Type{compression.Gzip, compression.Zstd}},
+		{madeHere, "steps", nil},
+	}
+}
+
+// allIdentities is every kind of build upon every kind of bases.
+func allIdentities() []identity {
+	var cells []identity
+	for _, bases := range slices.Sorted(maps.Keys(identityBases)) {
+		for _, kind := range identityKinds {
+			for _, made := range identityMade {
+				cells = append(cells, identity{bases, kind, made})
+			}
+		}
+	}
+	return cells
+}
+
+// identityRow is a cell with its outcomes. Stock is nil if it was not asked.
+type identityRow struct {
+	identity
+	guarded rebuilt
+	stock   *rebuilt
+}
+
+const identityHead = `# Every image rebuilt from its cache, guarded beside stock
+
+` + "`make identity`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
+part of it. With %s.
+
+A daemon builds an image upon bases that have the same files in other blobs, then once
+more in other compressions with ` + "`force-compression=true`" + `. It exports the cache of the
+image in four ways without asking for a compression: to a registry with mode=max and
+mode=min, to a directory, and inline. A fresh daemon builds the image again with
+nothing but one of these. The table names the caches from which all layers of the image,
+of each of its platforms, are the blobs that they were; and the steps that the fresh
+daemon executed though it had a cache with mode=max.
+
+| bases | build | made in | guarded | stock |
+| --- | --- | --- | --- | --- |
+`
+
+// identityPage is all rows as a page.
+func identityPage(t *testing.T, rows []identityRow) []byte {
+	t.Helper()
+	var page strings.Builder
+	fmt.Fprintf(&page, identityHead, versions(t))
+	for _, r := range rows {
+		stock := ""
+		if r.stock != nil {
+			stock = r.stock.String()
+		}
+		row(&page, r.bases, r.kind, r.madeText(), r.guarded.String(), stock)
+	}
+	return []byte(page.String())
 }

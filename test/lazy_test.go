@@ -62,6 +62,36 @@ func TestLazyBaseImage(t *testing.T) {
 	}
 }
 
+// TestRecordsThatAreLeftOut has a stage upon a base image that was not pulled, as its files
+// are there from another one (moby/buildkit issue 5560). Upstream says nothing.
+func TestRecordsThatAreLeftOut(t *testing.T) {
+	t.Parallel()
+	registry := startRegistry(t)
+	gzip, err := registry.PushBase(t.Context(), harness.Base{Layers: 4})
+	require.NoError(t, err)
+	zstd, err := registry.PushBase(t.Context(), harness.Base{Layers: 4, Zstd: true})
+	require.NoError(t, err)
+	daemon := startDaemon(t, harness.DaemonOptions{Binary: binaries(t).Guarded, Registries: []string{registry.Host}})
+	build := func(dockerfile string) harness.BuildResult {
+		result, err := daemon.Build(t.Context(), harness.Build{
+			Dockerfile: dockerfile, Files: map[string]string{"file": "text"},
+			ExportCache: []string{cacheRef(registry.Host) + ",mode=max"},
+		})
+		require.NoError(t, err)
+		return result
+	}
+	const warning = "WARN: cache guard: a stage is missing in this cache"
+	step := "RUN [\"/bin/step\", \"/step\", \"text\"]\n"
+	assert.NotContains(t, build("FROM "+gzip+"\n"+step).Output, warning)
+	twin := build("FROM " + zstd + " AS stage\n" + step + "FROM " + gzip + "\nCOPY --from=stage /step /copy\n" + step)
+	assert.Equal(t, 1, strings.Count(twin.Output, warning), twin.Output)
+	assert.NotContains(t, build("FROM "+zstd+"\nCOPY --link file /\n").Output, warning, "the base of the image itself")
+	lines, err := daemon.LogEntries("cache record left out")
+	require.NoError(t, err)
+	assert.Len(t, lines, 1)
+	assert.EqualValues(t, 1, status(t, daemon).Unloadable)
+}
+
 // run exports with new registries and a new daemon. If varied, the layers of the
 // steps exist in two compressions. It returns what was pulled of the base, and a
 // function that repeats the build on a fresh daemon, which must read all layers

@@ -25,8 +25,8 @@ func statusText(w io.Writer, address string, s guard.Status, decisions int) {
 	fmt.Fprintf(w, "exports\t%s\n", exportsText(s.Exports))
 	fmt.Fprintf(w, "avoided\t%s\n", cost.AtLeast(s.Avoided))
 	fmt.Fprintf(w, "layers\t%s\n", replacedText(s.Replaced))
-	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers lost, %d compressors failed, %d panicked, %d layers without progress\n",
-		s.WalkErrors, s.Lost, s.Memory.Failed, s.Memory.Panicked, s.Memory.Expired)
+	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers lost, %d records left out, %d compressors failed, %d panicked, %d layers without progress\n",
+		s.WalkErrors, s.Lost, s.Unloadable, s.Memory.Failed, s.Memory.Panicked, s.Memory.Expired)
 	if n := min(decisions, len(s.Decisions)); n > 0 {
 		fmt.Fprintln(w)
 		table(w, decisionRows(s.Decisions[:n]))

@@ -34,9 +34,9 @@ type Base struct {
 	LayerSize int
 	// Zstd compresses the layers with zstd instead of gzip.
 	Zstd bool
-	// Best compresses the layers with gzip at its highest level instead of its
-	// lowest, so that the same files are in other blobs.
-	Best bool
+	// Level is that of gzip, zero means the lowest: the same files are in other blobs
+	// at other levels.
+	Level int
 	// Empty is the number of layers without any file on top of the others.
 	Empty int
 }
@@ -55,8 +55,8 @@ func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
 	if b.LayerSize > 0 {
 		tag += "-" + strconv.Itoa(b.LayerSize)
 	}
-	if b.Best {
-		tag += "-best"
+	if b.Level > 0 {
+		tag += "-level-" + strconv.Itoa(b.Level)
 	}
 	if b.Empty > 0 {
 		tag += "-empty-" + strconv.Itoa(b.Empty)
@@ -154,11 +154,7 @@ func (b Base) files(n int, step []byte) []file {
 // layer makes a layer of files in the compression of the image.
 func (b Base) layer(files func() []file) (v1.Layer, error) {
 	if !b.Zstd {
-		level := gzip.BestSpeed
-		if b.Best {
-			level = gzip.BestCompression
-		}
-		return gzipLayer(files(), level)
+		return gzipLayer(files(), max(b.Level, gzip.BestSpeed))
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		content, err := archive(files())

@@ -38,6 +38,56 @@ func fetchImage(ctx context.Context, image string) (CacheManifest, error) {
 	return readImage(img)
 }
 
+// Layers fetches the digests of the layers of an image, for each of its platforms. An
+// image without an index has one, which is empty.
+func (r *Registry) Layers(ctx context.Context, image string) (map[string][]digest.Digest, error) {
+	layers, err := fetchLayers(ctx, image)
+	if err != nil {
+		return nil, fmt.Errorf("read the layers of %s: %w", image, err)
+	}
+	return layers, nil
+}
+
+func fetchLayers(ctx context.Context, image string) (map[string][]digest.Digest, error) {
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	top, err := remote.Get(ref, remote.WithContext(ctx), remote.WithTransport(transport))
+	if err != nil {
+		return nil, err
+	}
+	images := map[string]v1.Image{}
+	if top.MediaType.IsIndex() {
+		index, err := top.ImageIndex()
+		if err != nil {
+			return nil, err
+		}
+		manifest, err := index.IndexManifest()
+		if err != nil {
+			return nil, err
+		}
+		for _, desc := range manifest.Manifests {
+			if images[desc.Platform.String()], err = index.Image(desc.Digest); err != nil {
+				return nil, err
+			}
+		}
+	} else if images[""], err = top.Image(); err != nil {
+		return nil, err
+	}
+	layers := map[string][]digest.Digest{}
+	for platform, image := range images {
+		m, err := readImage(image)
+		if err != nil {
+			return nil, err
+		}
+		layers[platform] = m.Digests()
+	}
+	return layers, nil
+}
+
 // LayoutImage reads the manifest of the only image in a directory, which an image
 // export of type oci or docker has written with tar=false.
 func LayoutImage(dir string) (CacheManifest, error) {
