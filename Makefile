@@ -31,12 +31,16 @@ help: ## list the targets
 demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
 	go run ./test/demo
 
+# In ./test, what is tested runs in other processes: daemons, of which some have the race
+# detector in them. It would only make the base images of the tests slow.
+#
 # The tools have little in common, and links and downloads leave a core idle: they
 # are built two at a time. The linter has vetted all by then.
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(MAKE) --no-print-directory -j2 $(TOOLS)
-	go test -vet=off -race -count=1 -timeout 40m ./...
+	go test -vet=off -race -count=1 $$(go list ./... | grep -v '/test$$')
+	go test -vet=off -count=1 -timeout 40m ./test
 	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: matrix

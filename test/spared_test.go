@@ -1,13 +1,16 @@
 package test
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/bkguard/bkguard/guard"
 	"github.com/bkguard/bkguard/test/harness"
 )
 
@@ -102,4 +105,38 @@ func TestInlineKeepsCache(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, steps, result.Steps, result.Output)
 	assert.Equal(t, steps, result.Cached, result.Output)
+}
+
+// TestInlineExportsAtOnceAreToldNothing has a budget that is too small for any product. No
+// inline export of a decorated image needs one, so that nobody is told of anything.
+func TestInlineExportsAtOnceAreToldNothing(t *testing.T) {
+	t.Parallel()
+	const builds = 50
+	registry := startRegistry(t)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 8 - steps})
+	require.NoError(t, err)
+	dockerfile := harness.RunSteps(base, steps)
+	daemon := startDaemon(t, harness.DaemonOptions{
+		Binary: binaries(t).Guarded, Registries: []string{registry.Host}, Config: "guard.maxMemory = \"64KB\"\n",
+	})
+	require.NoError(t, daemon.MixCompressions(t.Context(), dockerfile, registry.Host+"/image"))
+	var exports errgroup.Group
+	for n := range builds {
+		exports.Go(func() error {
+			result, err := daemon.Build(t.Context(), harness.Build{
+				Dockerfile:  dockerfile,
+				Output:      harness.PushOutput(fmt.Sprintf("%s/inline:%d", registry.Host, n)),
+				ExportCache: []string{"type=inline"},
+			})
+			assert.NotContains(t, result.Output, "cache guard:")
+			return err
+		})
+	}
+	require.NoError(t, exports.Wait())
+	lines, err := daemon.LogEntries("combinations spared")
+	require.NoError(t, err)
+	assert.Empty(t, lines)
+	s := status(t, daemon)
+	assert.Equal(t, map[guard.Outcome]int64{guard.OutcomePlain: builds}, s.Exports)
+	assert.Zero(t, s.Memory.Held)
 }
