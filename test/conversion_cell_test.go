@@ -31,7 +31,8 @@ type conversion struct {
 	compression string
 	best        bool
 	// export is what converts: "image", "registry" and "directory" are forced, "inline"
-	// is in an image that is; "steps" exports the layers of RUN steps for the first
+	// is in an image that is; "rewritten" is an image whose layers also get other
+	// timestamps, for which upstream makes compressors of its own; "steps" exports the layers of RUN steps for the first
 	// time.
 	export string
 	// limit is that of the daemon in MiB, 0 for memoryLimit.
@@ -105,8 +106,12 @@ func (c conversion) build(registry *harness.Registry, base, place, dir string) (
 		local = filepath.Join(dir, place)
 	)
 	switch c.export {
-	case "image":
+	case "image", "rewritten":
 		build.Output = harness.PushOutput(image, c.attributes())
+		if c.export == "rewritten" {
+			build.Output += ",rewrite-timestamp=true"
+			build.Opts = []string{"build-arg:SOURCE_DATE_EPOCH=1"}
+		}
 		build.ExportCache, from = []string{ref + ",mode=max"}, ref
 	case "registry":
 		build.ExportCache, from = []string{ref + ",mode=max," + c.attributes()}, ref

@@ -24,7 +24,8 @@ row says, in the compression of the row: with ` + "`force-compression=true`" + `
 layer of the base is converted. A fresh daemon builds again with nothing but the
 cache. The rows "steps" have one layer in the base and %d RUN steps, each of which
 writes as much as a layer of the base: they get their first blob in the cache export,
-` + "`mode=max`" + `, without force.
+` + "`mode=max`" + `, without force. The rows "rewritten" are of an image with
+` + "`rewrite-timestamp=true`" + `.
 
 The base is in zstd where the target is gzip, else in gzip. Stock converts the layers of an
 image at the same time, and those of a cache one after the other if they have a blob

@@ -102,6 +102,10 @@ func allConversions() []conversion {
 			cells = append(cells, c)
 		}
 	}
+	for _, c := range targets {
+		c.layers, c.layerSize, c.export = 61, 8, "rewritten"
+		cells = append(cells, c)
+	}
 	for _, export := range []string{"image", "registry"} {
 		cells = append(cells, conversion{layers: 61, layerSize: 8, compression: "zstd", export: export, limit: 256})
 	}
