@@ -45,11 +45,11 @@ func (c *exportConversions) waiting(t compression.Type) compression.Type {
 	return conversions.Waiting(t, c.line, &c.guard.conversions, c.progress)
 }
 
-// waiting returns the compression that a worker is asked with: one that waits for
+// waiting returns the wanted compression for a worker: one that waits for
 // memory, in the line of the export if it is known.
-func (g *Guard) waiting(asked compression.Type, e *export) compression.Type {
+func (g *Guard) waiting(wanted compression.Type, e *export) compression.Type {
 	if e != nil {
-		return e.conversions.waiting(asked)
+		return e.conversions.waiting(wanted)
 	}
-	return g.newConversions(nil).waiting(asked)
+	return g.newConversions(nil).waiting(wanted)
 }

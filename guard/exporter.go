@@ -74,7 +74,7 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 		if err != nil {
 			return nil, err
 		}
-		asked, err := askedCompression(attrs)
+		requested, err := requestedCompression(attrs)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func (g *Guard) cacheExporter(exporterType string, resolve remotecache.ResolveCa
 		case *cacheExporter, *inlineExporter:
 			return inner, nil // decorated already
 		}
-		e := &cacheExporter{Exporter: inner, guard: g, export: g.newExport(exporterType, atLeast, attrs), prefer: prefer, compression: asked}
+		e := &cacheExporter{Exporter: inner, guard: g, export: g.newExport(exporterType, atLeast, attrs), prefer: prefer, compression: requested}
 		e.export.session, e.export.cache = sessionOf(s), cacheOf(attrs)
 		e.reset()
 		// An export that fails or is cancelled never comes to Finalize.
@@ -116,11 +116,11 @@ func (e *cacheExporter) reset() {
 	e.size = configSize{}
 }
 
-// askedCompression returns the compression that the attributes of an export ask for,
+// requestedCompression returns the compression that the attributes of an export ask for,
 // nil if they ask for none. Upstream has the same attributes for all exporters
 // (util/compression/attrs.go), and those for gha and azblob do not look at them
 // (issues 3071 and 7121).
-func askedCompression(attrs map[string]string) (*compression.Config, error) {
+func requestedCompression(attrs map[string]string) (*compression.Config, error) {
 	if _, ok := attrs[compressionAttribute]; !ok {
 		return nil, nil
 	}

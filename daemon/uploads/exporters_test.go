@@ -114,7 +114,8 @@ func TestExportersGiveBackWhatTheyHold(t *testing.T) {
 			e := newExporter(t, exporterType, s)
 			cost, parallel := uploads.Of(exporterType, nil)
 			require.NotNil(t, cost)
-			gate := memory.NewGate(cost(size), 1, nil)
+			reading, _ := cost(size)
+			gate := memory.NewGate(reading, 1, nil)
 			z := &zeros{layers: uploads.New(gate.Line(nil), cost, parallel)}
 			z.add(t, e, slices.Repeat([]int64{size}, layers)...)
 			ctx, done := steps.Watch(t.Context(), z.layers.Step)

@@ -74,9 +74,9 @@ func (p *Pool) Add(l Layer) *Layer {
 		p.layers = make(map[[2]digest.Digest]*Layer)
 	}
 	k := key(l.Own.Descriptor)
-	p.put(k, pooled{l.Own, true})
+	p.addBlob(k, pooled{l.Own, true})
 	for _, v := range l.Variants {
-		p.put(k, pooled{v, false})
+		p.addBlob(k, pooled{v, false})
 	}
 	id := [2]digest.Digest{k, l.Own.Digest}
 	known := p.layers[id]
@@ -101,9 +101,9 @@ func (l *Layer) add(variants []Blob) {
 	}
 }
 
-// put adds a blob of a layer. Several records may have the same one: the order of
+// addBlob adds a blob of a layer. Several records may have the same one: the order of
 // the records must not show in what is written.
-func (p *Pool) put(k digest.Digest, b pooled) {
+func (p *Pool) addBlob(k digest.Digest, b pooled) {
 	if p.blobs[k] == nil {
 		p.blobs[k] = make(map[digest.Digest]pooled)
 	}

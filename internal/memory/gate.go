@@ -176,6 +176,19 @@ func (g *Gate) release(h *Hold) {
 	g.admit()
 }
 
+// shrink makes a hold smaller, if the gate has not taken it back before.
+func (g *Gate) shrink(h *Hold, bytes uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.holds[h]; !ok || bytes >= h.bytes {
+		return
+	}
+	g.held -= h.bytes - bytes
+	g.garbage += h.bytes - bytes
+	h.bytes = bytes
+	g.admit()
+}
+
 // drop forgets a hold and reports whether there was one; mu is held. The caller
 // calls admit.
 func (g *Gate) drop(h *Hold) bool {

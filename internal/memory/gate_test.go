@@ -574,6 +574,29 @@ func TestGateUnderRace(t *testing.T) {
 	requireIdle(t, g)
 }
 
+// TestShrunkHoldsLetOthersIn gives back a part of what is held.
+func TestShrunkHoldsLetOthersIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(10, 1, nil)
+		first := acquire(t.Context(), g.Line(nil), Upload, 8)
+		next := acquire(t.Context(), g.Line(nil), Upload, 6)
+		first.hold.Shrink(9)
+		first.hold.Shrink(5)
+		synctest.Wait()
+		assert.False(t, next.running())
+		first.hold.Shrink(4)
+		synctest.Wait()
+		assert.True(t, next.running())
+		assert.EqualValues(t, 10, g.Status().Held)
+		first.release()
+		first.hold.Shrink(0)
+		assert.EqualValues(t, 6, g.Status().Held)
+		next.release()
+		(*Hold)(nil).Shrink(0)
+		requireIdle(t, g)
+	})
+}
+
 // TestMuchGarbageIsCollected gives back as much as the runtime may not let pile up. That
 // less is left alone cannot be seen: the runtime collects when it likes.
 func TestMuchGarbageIsCollected(t *testing.T) {

@@ -131,8 +131,9 @@ func (g *Gate) giveUp(l *Line, w *work) {
 // Hold is memory of a gate that a piece of work holds. A nil hold holds nothing. It
 // is safe for concurrent use.
 type Hold struct {
-	gate    *Gate
-	kind    Kind
+	gate *Gate
+	kind Kind
+	// bytes is protected by the mutex of the gate.
 	bytes   uint64
 	renewed atomic.Value // of time.Time
 }
@@ -142,6 +143,14 @@ type Hold struct {
 func (h *Hold) Renew() {
 	if h != nil {
 		h.renewed.Store(time.Now())
+	}
+}
+
+// Shrink gives back what is more than so many bytes. A hold that has no more is left as it
+// is.
+func (h *Hold) Shrink(bytes uint64) {
+	if h != nil {
+		h.gate.shrink(h, bytes)
 	}
 }
 

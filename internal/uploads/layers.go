@@ -59,8 +59,9 @@ func (l *Layers) ReaderAt(ctx context.Context, provider content.Provider, desc o
 		return ra, err
 	}
 	l.ask()
-	hold, err := l.line.Acquire(ctx, memory.Upload, l.cost(ra.Size()))
-	opened := &layer{ReaderAt: ra, layers: l, dgst: desc.Digest, hold: hold}
+	reading, sending := l.cost(ra.Size())
+	hold, err := l.line.Acquire(ctx, memory.Upload, reading)
+	opened := &layer{ReaderAt: ra, layers: l, dgst: desc.Digest, hold: hold, sending: sending}
 	l.answer(opened, err)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for the memory of an upload: %w", err), ra.Close())
@@ -118,6 +119,8 @@ type layer struct {
 	layers *Layers
 	dgst   digest.Digest
 	hold   *memory.Hold
+	// sending is what is held when the last byte was read, in bytes.
+	sending uint64
 	// read tells that the last byte was read.
 	read atomic.Bool
 }
@@ -127,6 +130,7 @@ func (o *layer) ReadAt(p []byte, off int64) (int, error) {
 	n, err := o.ReaderAt.ReadAt(p, off)
 	if off+int64(n) >= o.Size() {
 		o.read.Store(true)
+		o.hold.Shrink(o.sending)
 	}
 	return n, err
 }

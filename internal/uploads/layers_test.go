@@ -24,7 +24,7 @@ import (
 // layerBytes is what each layer of the tests costs.
 const layerBytes = 100
 
-func fixedCost(int64) uint64 { return layerBytes }
+func fixedCost(int64) (reading, sending uint64) { return layerBytes, layerBytes }
 
 // blobs are a provider with so many layers, and their descriptors.
 func blobs(tb testing.TB, layers int) (content.Provider, []ocispecs.Descriptor) {
@@ -242,21 +242,43 @@ func TestExportersThatStreamCostNothing(t *testing.T) {
 func TestCosts(t *testing.T) {
 	s3, parallel := Of("s3", nil)
 	assert.Equal(t, 4, parallel)
-	assert.EqualValues(t, 2<<20, s3(1<<20))
-	assert.EqualValues(t, 2*(s3Small-1), s3(s3Small-1))
-	assert.EqualValues(t, s3Large, s3(s3Small))
-	assert.EqualValues(t, s3Large, s3(math.MaxInt64))
 	azblob, parallel := Of("azblob", nil)
 	assert.Equal(t, 1, parallel)
-	assert.EqualValues(t, 1<<20, azblob(1<<20))
-	assert.EqualValues(t, 128<<20, azblob(128<<20))
-	assert.EqualValues(t, 128<<20, azblob(math.MaxInt64))
+	for _, tc := range []struct {
+		cost             Cost
+		size             int64
+		reading, sending uint64
+	}{
+		{s3, 1 << 20, 2 << 20, 2 << 20},
+		{s3, s3Small - 1, 2 * (s3Small - 1), 2 * (s3Small - 1)},
+		{s3, s3Small, s3Large, s3Parts},
+		{s3, math.MaxInt64, s3Large, s3Parts},
+		{s3, 0, 0, 0},
+		{s3, -1, 0, 0}, // no size is no reason to panic
+		{azblob, 1 << 20, 1 << 20, 1 << 20},
+		{azblob, 128 << 20, 128 << 20, 128 << 20},
+		{azblob, math.MaxInt64, 128 << 20, 128 << 20},
+		{azblob, -1, 0, 0},
+	} {
+		reading, sending := tc.cost(tc.size)
+		assert.Equal(t, [2]uint64{tc.reading, tc.sending}, [2]uint64{reading, sending}, tc.size)
+	}
 	for value, want := range map[string]int{"8": 8, "1": 1, "0": 4, "x": 4, "": 4} {
 		_, parallel = Of("s3", map[string]string{s3WorkersKey: value})
 		assert.Equal(t, want, parallel, value)
 	}
-	for _, cost := range []Cost{s3, azblob} {
-		assert.Zero(t, cost(0))
-		assert.Zero(t, cost(-1), "no size is no reason to panic")
-	}
+}
+
+// TestLayersThatWereReadHoldLess reads a layer of which less is held then.
+func TestLayersThatWereReadHoldLess(t *testing.T) {
+	gate := memory.NewGate(10, 1, nil)
+	provider, descs := blobs(t, 1)
+	layers := New(gate.Line(nil), func(int64) (reading, sending uint64) { return 10, 4 }, 1)
+	ra, err := layers.ReaderAt(t.Context(), provider, descs[0])
+	require.NoError(t, err)
+	assert.EqualValues(t, 10, gate.Status().Held)
+	require.NoError(t, readAll(ra))
+	assert.EqualValues(t, 4, gate.Status().Held)
+	require.NoError(t, ra.Close())
+	assert.Zero(t, gate.Status().Held)
 }
