@@ -134,25 +134,6 @@ func (d *Daemon) peak() (bytes int64, alive bool) {
 	return 0, false // a zombie has no memory
 }
 
-// ResetPeak begins to measure the most memory that the daemon holds anew, from what it
-// holds now.
-func (d *Daemon) ResetPeak() error {
-	if err := os.WriteFile(proc(d.process.pid, "clear_refs"), []byte("5"), 0o200); err != nil {
-		return fmt.Errorf("reset the peak: %w", err)
-	}
-	return nil
-}
-
-// Peak is the most memory that the daemon has held since its start, or since ResetPeak, in
-// bytes. The error is that of a daemon that has ended.
-func (d *Daemon) Peak() (int64, error) {
-	peak, alive := d.peak()
-	if !alive {
-		return 0, errors.New("read the peak: the daemon has ended")
-	}
-	return peak, nil
-}
-
 // resident is the memory that the daemon holds, in bytes. It leaves out what is
 // mapped from files, the program and upstream's databases: that is page cache,
 // which the kernel takes back, and databases are as large as their records.
