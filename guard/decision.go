@@ -2,13 +2,9 @@ package guard
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/util/bklog"
-	"github.com/moby/buildkit/util/progress"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/bkguard/bkguard/config"
@@ -100,10 +96,5 @@ func (e *cacheExporter) reportBlocked(ctx context.Context, by ModeSource) {
 	}
 	e.reported = true
 	bklog.G(ctx).WithField("exporter", e.export.exporterType).WithField("source", by).Warn("cache export blocked")
-	pw, _, _ := progress.NewFromContext(ctx)
-	defer pw.Close()
-	_ = pw.Write(identity.NewID(), client.VertexWarning{
-		Level: 1,
-		Short: fmt.Appendf(nil, "cache guard: %s cache export skipped, mode block is set by %s", e.export.exporterType, by),
-	})
+	warnClient(ctx, "%s cache export skipped, mode block is set by %s", e.export.exporterType, by)
 }

@@ -297,7 +297,7 @@ func (e *cacheExporter) Finalize(ctx context.Context) (map[string]string, error)
 	config := int64(e.size.bytes + e.layersSize)
 	watched, done := steps.Watch(ctx, func(step string, completed bool) {
 		e.export.uploads.Step(step, completed)
-		if strings.HasPrefix(step, steps.WritingConfig) {
+		if !completed && strings.HasPrefix(step, steps.WritingConfig) {
 			w.dropSources()
 		}
 	})

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/util/compression"
@@ -57,10 +58,5 @@ func (f *finding) isLazy(dgst digest.Digest) bool {
 
 // anyLazy reports whether one of the blobs is lazy.
 func (f *finding) anyLazy(chain []ocispecs.Descriptor) bool {
-	for _, own := range chain {
-		if f.isLazy(own.Digest) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(chain, func(own ocispecs.Descriptor) bool { return f.isLazy(own.Digest) })
 }

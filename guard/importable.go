@@ -3,16 +3,12 @@ package guard
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"reflect"
 
 	"github.com/moby/buildkit/cache/remotecache"
 	cacheimporttypes "github.com/moby/buildkit/cache/remotecache/v1/types"
-	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/bklog"
-	"github.com/moby/buildkit/util/progress"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -100,11 +96,6 @@ func (e *cacheExporter) warnUnimportable(ctx context.Context, config, manifest i
 	}
 	bklog.G(ctx).WithField("exporter", e.export.exporterType).WithField(what, size).WithField("limit", importLimit).
 		WithField("records", len(e.size.numbers)).Warn("cache is too large to be imported")
-	pw, _, _ := progress.NewFromContext(ctx)
-	defer pw.Close()
-	_ = pw.Write(identity.NewID(), client.VertexWarning{
-		Level: 1,
-		Short: fmt.Appendf(nil, "cache guard: the %s of this cache has about %s, and no daemon imports more than %s: export with mode=min, or build fewer steps into one cache",
-			what, cost.Size(uint64(size)), cost.Size(importLimit)),
-	})
+	warnClient(ctx, "the %s of this cache has about %s, and no daemon imports more than %s: export with mode=min, or build fewer steps into one cache",
+		what, cost.Size(uint64(size)), cost.Size(importLimit))
 }

@@ -3,16 +3,10 @@ package guard
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/moby/buildkit/cache"
-	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/bklog"
-	"github.com/moby/buildkit/util/progress"
-
-	"github.com/bkguard/bkguard/config"
 )
 
 // LoadRef loads a ref of the inner worker. A cache export cannot load the ref of a record
@@ -23,25 +17,18 @@ func (w *guardedWorker) LoadRef(ctx context.Context, id string, hidden bool) (ca
 	ref, err := w.Worker.LoadRef(ctx, id, hidden)
 	var missing cache.NeedsRemoteProviderError
 	// Only an export asks with the origins of layers, and hidden.
-	if hidden && errors.As(err, &missing) && solver.CacheOptGetterOf(ctx) != nil {
-		if mode, _ := w.guard.Mode(""); mode != config.ModeOff && mode != config.ModeObserve {
-			w.guard.warnUnloadable(ctx, missing)
-		}
+	if hidden && errors.As(err, &missing) && solver.CacheOptGetterOf(ctx) != nil && !w.guard.upstreams(nil) {
+		w.guard.warnUnloadable(ctx, missing)
 	}
 	return ref, err
 }
 
-// warnUnloadable tells of a record that upstream leaves out.
+// warnUnloadable tells of a record that upstream leaves out. The history of builds loads
+// the same records once more, and has no client.
 func (g *Guard) warnUnloadable(ctx context.Context, missing cache.NeedsRemoteProviderError) {
-	pw, ok, _ := progress.NewFromContext(ctx)
-	if !ok {
-		return // the history of builds loads the same records
+	if !warnClient(ctx, "a stage is missing in this cache, as its base image was not pulled: layer %s is here under another name", missing[0]) {
+		return
 	}
-	defer pw.Close()
 	g.stats.unloadable.Add(1)
 	bklog.G(ctx).WithField("layers", len(missing)).WithField("blob", missing[0]).Warn("cache record left out")
-	_ = pw.Write(identity.NewID(), client.VertexWarning{
-		Level: 1,
-		Short: fmt.Appendf(nil, "cache guard: a stage is missing in this cache, as its base image was not pulled: layer %s is here under another name", missing[0]),
-	})
 }
