@@ -32,8 +32,8 @@ type conversion struct {
 	best        bool
 	// export is what converts: "image", "registry" and "directory" are forced, "inline"
 	// is in an image that is; "rewritten" is an image whose layers also get other
-	// timestamps, for which upstream makes compressors of its own; "steps" exports the layers of RUN steps for the first
-	// time.
+	// timestamps, for which upstream makes compressors of its own; "steps" exports the
+	// layers of RUN steps for the first time.
 	export string
 	// limit is that of the daemon in MiB, 0 for memoryLimit.
 	limit int

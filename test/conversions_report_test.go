@@ -29,9 +29,8 @@ writes as much as a layer of the base: they get their first blob in the cache ex
 
 The base is in zstd where the target is gzip, else in gzip. Stock converts the layers of an
 image at the same time, and those of a cache one after the other if they have a blob
-already. The number is the peak of
-the daemon's own memory; *killed* is what the kernel did at the limit. All steps were
-cached on the fresh daemon unless the row says how many were.
+already. The number is the peak of the daemon's own memory; *killed* is what the kernel did
+at the limit. All steps were cached on the fresh daemon unless the row says how many were.
 
 | limit | layers | export | to | guarded | stock |
 | --- | --- | --- | --- | --- | --- |

@@ -138,7 +138,7 @@ func TestLayersThatWereReadAreReleasedFirst(t *testing.T) {
 	require.NoError(t, last.Close())
 }
 
-// closing notes that it was closed.
+// closing is a reader that tells whether it was closed.
 type closing struct {
 	content.ReaderAt
 	closed *bool
