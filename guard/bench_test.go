@@ -125,49 +125,53 @@ func BenchmarkUpstreamLiveBytes(b *testing.B) {
 	}
 }
 
-// BenchmarkExportLiveBytes measures what an export keeps alive until it is
-// finalized: 500 records, each with a chain of 127 layers in 4 compressions.
-// Upstream would have to keep 500 times 4^126 remotes; its 500 main remotes
-// alone are measured beside.
+// BenchmarkExportLiveBytes measures what an export keeps alive until it is finalized:
+// records of several stages upon one base, each layer in 4 compressions. Upstream would
+// have to keep 4^126 remotes for each of 127 layers; its main remotes alone are measured
+// beside.
 func BenchmarkExportLiveBytes(b *testing.B) {
-	const records, layers = 500, 127
 	logrus.SetOutput(io.Discard)
-	c := newTestCache(b)
-	ref := c.Chain(b, layers, cachetest.AllCompressions[1:]...)
-	g := newTestGuard(b, config.Config{})
-	b.Run("guarded", func(b *testing.B) {
-		resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
-			"registry": contentExporter(contentutil.NewBuffer(), compression.New(compression.Zstd)),
-		})["registry"]
-		for b.Loop() {
-			before := liveBytes()
-			e, err := resolve(c.Ctx, nil, nil)
-			require.NoError(b, err)
-			refCfg := requested(e.Config().Compression.Type)
-			for n := range records {
-				remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, refCfg, true)
+	const steps = 25
+	for _, size := range []struct{ records, layers int }{{500, 127}, {250, 127}, {500, 64}} {
+		c := newTestCache(b)
+		refs := c.stages(b, size.records/steps, steps, size.layers, cachetest.AllCompressions[1:]...)
+		name := fmt.Sprintf("/records=%d/layers=%d", size.records, size.layers)
+		g := newTestGuard(b, config.Config{})
+		b.Run("guarded"+name, func(b *testing.B) {
+			resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
+				"registry": contentExporter(contentutil.NewBuffer(), compression.New(compression.Zstd)),
+			})["registry"]
+			for b.Loop() {
+				before := liveBytes()
+				e, err := resolve(c.Ctx, nil, nil)
 				require.NoError(b, err)
-				require.Len(b, remotes, 1)
-				_, _, err = e.Add(digest.FromString(fmt.Sprint(n)), nil, []solver.CacheExportResult{{CreatedAt: time.Unix(int64(n), 0), Result: remotes[0]}})
+				refCfg := requested(e.Config().Compression.Type)
+				for n, ref := range refs {
+					remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, refCfg, true)
+					require.NoError(b, err)
+					require.Len(b, remotes, 1)
+					_, _, err = e.Add(digest.FromString(fmt.Sprint(n)), nil, []solver.CacheExportResult{{CreatedAt: time.Unix(int64(n), 0), Result: remotes[0]}})
+					require.NoError(b, err)
+				}
+				b.ReportMetric(float64(liveBytes()-before), "live-B")
+				_, err = e.Finalize(c.Ctx)
 				require.NoError(b, err)
 			}
-			b.ReportMetric(float64(liveBytes()-before), "live-B")
-			runtime.KeepAlive(e)
-		}
-	})
-	b.Run("main", func(b *testing.B) {
-		for b.Loop() {
-			before := liveBytes()
-			var all []*solver.Remote
-			for range records {
-				remotes, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Zstd), false)
-				require.NoError(b, err)
-				all = append(all, remotes...)
+		})
+		b.Run("main"+name, func(b *testing.B) {
+			for b.Loop() {
+				before := liveBytes()
+				var all []*solver.Remote
+				for _, ref := range refs {
+					remotes, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Zstd), false)
+					require.NoError(b, err)
+					all = append(all, remotes...)
+				}
+				b.ReportMetric(float64(liveBytes()-before), "live-B")
+				runtime.KeepAlive(all)
 			}
-			b.ReportMetric(float64(liveBytes()-before), "live-B")
-			runtime.KeepAlive(all)
-		}
-	})
+		})
+	}
 }
 
 // liveBytes is the size of the heap that is in use.

@@ -2,11 +2,13 @@ package guard
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/util/compression"
@@ -27,6 +29,23 @@ func TestMain(m *testing.M) {
 type testCache struct{ *cachetest.Cache }
 
 func newTestCache(tb testing.TB) *testCache { return &testCache{cachetest.New(tb)} }
+
+// stages makes the refs of the steps of several stages upon one base, topmost first as
+// upstream asks for them. Chains have so many layers at most, in gzip and in variants.
+func (c *testCache) stages(tb testing.TB, stages, steps, layers int, variants ...compression.Type) []cache.ImmutableRef {
+	base := c.Chain(tb, layers-steps)
+	var refs []cache.ImmutableRef
+	for stage := range stages {
+		ref := base
+		for step := range steps {
+			ref = c.Add(tb, ref, layers+stage*steps+step, compression.Gzip)
+			refs = append(refs, ref)
+		}
+		c.Convert(tb, ref, variants...)
+	}
+	slices.Reverse(refs)
+	return refs
+}
 
 // worker is a worker of the cache. Any method but ContentStore panics, as the
 // guard has no business calling it.

@@ -15,6 +15,8 @@ type ExportTimes struct {
 	// Prepare is the time in which records are collected, Total that of the
 	// whole export.
 	Prepare, Total time.Duration
+	// Ended is when the export has ended.
+	Ended time.Time
 }
 
 // TimeExport runs a build with one cache export and returns the times of that
@@ -73,6 +75,9 @@ func parseTimes(out string) (ExportTimes, error) {
 		for _, v := range report.Vertexes {
 			if strings.HasPrefix(v.Name, "exporting cache to ") {
 				times.Total = v.took()
+				if v.Completed != nil {
+					times.Ended = *v.Completed
+				}
 			}
 		}
 		for _, s := range report.Statuses {

@@ -45,7 +45,7 @@ func levelOf(c conversion) int  { return c.Level }
 func over(all []conversion, of func(conversion) int) []export {
 	var exports []export
 	for _, c := range all {
-		e := export{setting: setting{c.Daemon, c.Limit, of(c), 1, 1}, Round: c.Round, Killed: c.Killed, Peak: c.Peak, Seconds: c.Seconds}
+		e := export{setting: setting{c.Daemon, c.Limit, of(c), 1, 1}, Round: c.Round, outcome: outcome{Killed: c.Killed, Peak: c.Peak, Seconds: c.Seconds}}
 		if !c.Killed {
 			e.Done = 1
 		}

@@ -18,6 +18,8 @@ type data struct {
 	Conversions, Levels              []conversion
 	Uploads                          []upload
 	Layers, Compressions, Concurrent []export
+	Crowd                            []export
+	Records                          []records
 	Imports                          []imported
 	Overhead                         []overhead
 	Guard                            benchmarks
@@ -63,6 +65,8 @@ func load(dir string) (*data, error) {
 		loadInto(dir, "layers", &d.Layers),
 		loadInto(dir, "compressions", &d.Compressions),
 		loadInto(dir, "concurrent", &d.Concurrent),
+		loadInto(dir, "crowd", &d.Crowd),
+		loadInto(dir, "records", &d.Records),
 		loadInto(dir, "imports", &d.Imports),
 		loadInto(dir, "overhead", &d.Overhead),
 		loadInto(dir, "guard", &d.Guard),

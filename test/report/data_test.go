@@ -39,15 +39,15 @@ func sample() *data {
 		for _, exports := range []int{1, 4} {
 			killed := exports > 1
 			d.Uploads = append(d.Uploads,
-				upload{stock, limit, exporter, exports, 1, 0, killed, 512 << 20, 2},
-				upload{guarded, limit, exporter, exports, 1, exports, false, 200 << 20, 3},
-				upload{stock, none, exporter, exports, 1, exports, false, 700 << 20, 4})
+				upload{stock, limit, exporter, exports, 1, outcome{0, killed, 512 << 20, 2}},
+				upload{guarded, limit, exporter, exports, 1, outcome{exports, false, 200 << 20, 3}},
+				upload{stock, none, exporter, exports, 1, outcome{exports, false, 700 << 20, 4}})
 		}
 	}
 	for _, layers := range []int{16, 20, 64} {
 		for _, s := range []setting{{stock, limit, layers, 2, 1}, {stock, roomy, layers, 2, 1}, {guarded, limit, layers, 2, 1}} {
 			killed := s.Daemon == stock && layers > 16 && int64(layers)<<27 > s.Limit
-			e := export{setting: s, Round: 1, Done: 1, Killed: killed, Peak: int64(layers) << 22, Seconds: float64(layers) / 10}
+			e := export{setting: s, Round: 1, outcome: outcome{Done: 1, Killed: killed, Peak: int64(layers) << 22, Seconds: float64(layers) / 10}}
 			if killed {
 				e.Done = 0
 			}
@@ -58,6 +58,27 @@ func sample() *data {
 			}
 			e.Layers, e.Compressions, e.Exports = 12, layers/16, 1
 			d.Compressions = append(d.Compressions, e)
+		}
+	}
+	for _, kind := range crowdKinds {
+		s := crowdSettings[0]
+		s.Layers, s.Daemon, s.Compressions = crowdLayers, kind.daemon, kind.compressions
+		killed := kind == crowdKind{stock, 2}
+		d.Crowd = append(d.Crowd, export{setting: s, Round: 1, outcome: outcome{1, killed, 200 << 20, 2}})
+	}
+	for _, r := range []records{recordsSettings[0], recordsSettings[4]} {
+		for _, r.Daemon = range []string{stock, guarded} {
+			for r.Export = 1; r.Export <= recordsExports; r.Export++ {
+				r.Killed = r.Limit > 0 && r.Daemon == stock
+				r.Prepare, r.Total, r.Growth, r.Trace, r.WithHistory = 2, 4, 120<<20, 20<<20, 140<<20
+				if r.Daemon == guarded {
+					r.Prepare, r.Total, r.Growth = 1, 1, 60<<20
+				}
+				d.Records = append(d.Records, r)
+				if r.Killed {
+					break
+				}
+			}
 		}
 	}
 	for _, kind := range []string{"upstream", "guarded", "main"} {
@@ -82,6 +103,7 @@ func (d *data) save(t *testing.T, dir string) {
 	t.Helper()
 	for name, rows := range map[string]any{
 		"measured": d.Measured, "conversions": d.Conversions, "levels": d.Levels, "uploads": d.Uploads, "layers": d.Layers, "compressions": d.Compressions, "concurrent": d.Concurrent,
+		"crowd": d.Crowd, "records": d.Records,
 		"imports": d.Imports, "overhead": d.Overhead, "guard": d.Guard, "soak": d.Soak,
 	} {
 		require.NoError(t, writeRows(filepath.Join(dir, name+".csv"), rows))

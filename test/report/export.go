@@ -40,6 +40,11 @@ func (s setting) String() string {
 type export struct {
 	setting
 	Round int `csv:"round"`
+	outcome
+}
+
+// outcome is what became of a daemon and its exports.
+type outcome struct {
 	// Done is the number of exports that came to their end.
 	Done   int  `csv:"done"`
 	Killed bool `csv:"killed"`
@@ -85,24 +90,31 @@ func (b *bench) export(ctx context.Context, e *export) error {
 		if err := d.BuildIn(ctx, build, b.place(), compressions[:e.Compressions]...); err != nil {
 			return err
 		}
-		began := time.Now()
-		errs := buildAtOnce(ctx, d, exports)
-		e.Seconds = float64(time.Since(began).Milliseconds()) / 1000
-		for _, err := range errs {
-			if err == nil {
-				e.Done++
-			}
-		}
-		exit, err := d.Stop(ctx)
-		if err != nil {
-			return err
-		}
-		e.Killed, e.Peak = exit.OOMKilled(), exit.PeakRSS
-		if e.Killed {
-			return nil
-		}
-		return errors.Join(errs...)
+		e.outcome, err = exportsAtOnce(ctx, d, exports)
+		return err
 	})
+}
+
+// exportsAtOnce starts all exports at the same moment, and stops the daemon afterwards.
+// That the daemon is killed for its memory is an outcome, not an error.
+func exportsAtOnce(ctx context.Context, d *harness.Daemon, exports []harness.Build) (outcome, error) {
+	began := time.Now()
+	errs := buildAtOnce(ctx, d, exports)
+	o := outcome{Seconds: float64(time.Since(began).Milliseconds()) / 1000}
+	for _, err := range errs {
+		if err == nil {
+			o.Done++
+		}
+	}
+	exit, err := d.Stop(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	o.Killed, o.Peak = exit.OOMKilled(), exit.PeakRSS
+	if o.Killed {
+		return o, nil
+	}
+	return o, errors.Join(errs...)
 }
 
 // buildAtOnce starts all builds at the same moment and returns the error of

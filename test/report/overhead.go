@@ -35,6 +35,7 @@ type overhead struct {
 type overheadDaemon struct {
 	*harness.Daemon
 	kind         string
+	limit        int64 // 0 is none
 	compressions int
 	build        harness.Build
 	image        string
@@ -78,14 +79,14 @@ func measureOverhead(ctx context.Context, b *bench) (rows any, err error) {
 // prepare starts the daemon and makes all blobs, so that no export that is
 // measured has to.
 func (d *overheadDaemon) prepare(ctx context.Context, b *bench) (err error) {
-	if d.Daemon, err = b.start(ctx, d.kind, 0); err != nil {
+	if d.Daemon, err = b.start(ctx, d.kind, d.limit); err != nil {
 		return err
 	}
 	d.image = b.place()
 	to := "type=registry,mode=max,ref=" + d.image
 	exports := []string{to}
 	if d.compressions == 2 {
-		exports = append(exports, to+",compression=zstd,force-compression=true", to)
+		exports = append(exports, to+",compression=zstd,force-compression=true")
 	}
 	for _, export := range exports {
 		d.build.ExportCache = []string{export}
@@ -93,6 +94,7 @@ func (d *overheadDaemon) prepare(ctx context.Context, b *bench) (err error) {
 			return err
 		}
 	}
+	d.build.ExportCache = []string{to}
 	return nil
 }
 

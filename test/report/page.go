@@ -22,6 +22,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"steps":          func() int { return steps },
 	"uploadLayers":   func() int { return uploadBase.Layers },
 	"uploadSize":     func() string { return units.HumanSize(float64(uploadBase.LayerSize)) },
+	"crowdLayers":    func() int { return crowdLayers },
 	"overheadRounds": func() int { return overheadRounds },
 	"roomy":          func() string { return size(roomy) },
 	"base":           func() int { return importBase.Layers },

@@ -28,6 +28,8 @@ var sections = []section{
 	{"layers", measureLayers},
 	{"compressions", measureCompressions},
 	{"concurrent", measureConcurrent},
+	{"crowd", measureCrowd},
+	{"records", measureRecords},
 	{"imports", measureImports},
 	{"overhead", measureOverhead},
 	{"guard", measureGuard},

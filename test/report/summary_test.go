@@ -9,9 +9,9 @@ import (
 func TestSummarize(t *testing.T) {
 	a, b := setting{stock, limit, 8, 2, 1}, setting{guarded, limit, 8, 2, 1}
 	found := summarize([]export{
-		{a, 1, 1, false, 30, 3}, {b, 1, 1, false, 7, 0.5},
-		{a, 2, 0, true, 10, 1}, {b, 2, 1, false, 9, 0.1},
-		{a, 3, 0, true, 20, 2}, {b, 3, 1, false, 8, 0.9},
+		{a, 1, outcome{1, false, 30, 3}}, {b, 1, outcome{1, false, 7, 0.5}},
+		{a, 2, outcome{0, true, 10, 1}}, {b, 2, outcome{1, false, 9, 0.1}},
+		{a, 3, outcome{0, true, 20, 2}}, {b, 3, outcome{1, false, 8, 0.9}},
 	})
 	assert.Equal(t, []summary{
 		{a, 3, 2, 0, 20, 2},

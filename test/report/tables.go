@@ -21,6 +21,14 @@ func table(rows ...[]string) string {
 	return strings.TrimSuffix(text.String(), "\n")
 }
 
+// tableIfAny is empty if there is no row but the head.
+func tableIfAny(rows [][]string) string {
+	if len(rows) == 1 {
+		return ""
+	}
+	return table(rows...)
+}
+
 // LayersTable is over layers, a column for each daemon and limit.
 func (d *data) LayersTable() string {
 	return exportTable(d.Layers, "layers", func(s setting) int { return s.Layers }, setting.combinations)
@@ -190,10 +198,7 @@ func (d *data) WalkTable() string {
 			ratio(walk / floor),
 		})
 	}
-	if len(rows) == 1 {
-		return ""
-	}
-	return table(rows...)
+	return tableIfAny(rows)
 }
 
 // SoakTable compares an early moment of each daemon with its last one.
@@ -211,10 +216,7 @@ func (d *data) SoakTable() string {
 		}
 		rows = append(rows, []string{daemon, "growth", growth(first.RSS, last.RSS), growth(first.Heap, last.Heap), "", ""})
 	}
-	if len(rows) == 1 {
-		return ""
-	}
-	return table(rows...)
+	return tableIfAny(rows)
 }
 
 func growth(first, last int64) string {

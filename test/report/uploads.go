@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -20,15 +19,7 @@ type upload struct {
 	Exporter string `csv:"exporter"`
 	Exports  int    `csv:"exports"`
 	Round    int    `csv:"round"`
-	// Done is the number of exports that came to their end.
-	Done   int  `csv:"done"`
-	Killed bool `csv:"killed"`
-	// Peak is the most memory that the daemon's process has held, from its start to
-	// its end.
-	Peak int64 `csv:"peak_rss_bytes"`
-	// Seconds is how long the builds that export took, or until the daemon was
-	// killed.
-	Seconds float64 `csv:"seconds"`
+	outcome
 }
 
 func (u upload) String() string {
@@ -101,23 +92,8 @@ func (b *bench) upload(ctx context.Context, u *upload) (err error) {
 		if _, err := d.Build(ctx, build); err != nil {
 			return err
 		}
-		began := time.Now()
-		errs := buildAtOnce(ctx, d, exports)
-		u.Seconds = float64(time.Since(began).Milliseconds()) / 1000
-		for _, err := range errs {
-			if err == nil {
-				u.Done++
-			}
-		}
-		exit, err := d.Stop(ctx)
-		if err != nil {
-			return err
-		}
-		u.Killed, u.Peak = exit.OOMKilled(), exit.PeakRSS
-		if u.Killed {
-			return nil
-		}
-		return errors.Join(errs...)
+		u.outcome, err = exportsAtOnce(ctx, d, exports)
+		return err
 	})
 }
 
@@ -141,7 +117,7 @@ func (d *data) uploaded(exporter string, exports int, of column) summary {
 	var all []export
 	for _, u := range d.Uploads {
 		if u.Exporter == exporter && u.Exports == exports && (column{u.Daemon, u.Limit}) == of {
-			all = append(all, export{setting: setting{u.Daemon, u.Limit, 0, 1, exports}, Round: u.Round, Done: u.Done, Killed: u.Killed, Peak: u.Peak, Seconds: u.Seconds})
+			all = append(all, export{setting: setting{u.Daemon, u.Limit, 0, 1, exports}, Round: u.Round, outcome: u.outcome})
 		}
 	}
 	if len(all) == 0 {
