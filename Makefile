@@ -3,15 +3,25 @@
 GUARD_VERSION := $(shell sed -n 's/^const Version = "\(.*\)"/\1/p' guard/guard.go)
 BUILDKIT_VERSION := $(shell sed -n 's|.*github.com/moby/buildkit \(v[^ ]*\).*|\1|p' daemon/go.mod)
 
+ENGINE_VERSION := $(shell sed -n 's|.*github.com/moby/moby/v2 v\([^ ]*\).*|\1|p' engine/go.mod)
+
 VENDORED := ./vendor/github.com/moby/buildkit
+VENDORED_ENGINE := ./vendor/github.com/moby/moby/v2
 # Upstream's version stays what it is: clients and registries read it in the
 # User-Agent. The revision says that the guard is in it.
 LINK := -X github.com/moby/buildkit/version.Version=$(BUILDKIT_VERSION)
 LINK_GUARDED := $(LINK) -X github.com/moby/buildkit/version.Revision=bkguard-$(GUARD_VERSION)
+# The engine has a version and a revision of its own.
+ENGINE := github.com/moby/moby/v2/dockerversion
+LINK_ENGINE := -X $(ENGINE).Version=$(ENGINE_VERSION)
+LINK_ENGINE_GUARDED := $(LINK_ENGINE) -X $(ENGINE).GitCommit=bkguard-$(GUARD_VERSION)
 LIBRARY := $(shell find config cost guard internal upstream -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
+ENGINE_SEAM := $(wildcard engine/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
+# What the Docker Engine needs.
+ENGINES := bin/dockerd bin/dockerd-stock bin/tools/containerd bin/tools/buildx
 # What only the tests need.
 TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
@@ -23,6 +33,9 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 .PHONY: all
 all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, bin/buildctl and bin/bkguard
 
+.PHONY: dockerd
+dockerd: bin/dockerd ## build bin/dockerd, the Docker Engine with the guard in it
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +43,10 @@ help: ## list the targets
 .PHONY: demo
 demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
 	go run ./test/demo
+
+.PHONY: demo-docker
+demo-docker: $(PARTS) $(ENGINES) runc ## play the same on stock and on guarded Docker Engines
+	go run ./test/demo -docker
 
 # In ./test, what is tested runs in other processes: daemons, of which some have the race
 # detector in them. It would only make the base images of the tests slow.
@@ -39,9 +56,15 @@ demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded bui
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(MAKE) --no-print-directory -j2 $(TOOLS)
-	go test -vet=off -race -count=1 $$(go list ./... | grep -v '/test$$')
+	go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$')
 	go test -vet=off -count=1 -timeout 40m ./test
 	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
+
+.PHONY: test-docker
+test-docker: $(PARTS) runc ## run the tests of the Docker Engine
+	+$(MAKE) --no-print-directory -j2 $(ENGINES)
+	go test -vet=off -count=1 -timeout 30m ./test/docker
+	cd engine && go test -vet=off -race -count=1 ./seam/...
 
 .PHONY: matrix
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
@@ -97,18 +120,24 @@ bump: ## move to another release of buildkit: make bump BUILDKIT=vX.Y.Z
 	@tools/bump.sh "$$BUILDKIT"
 
 .PHONY: lint
-lint: bin/tools/golangci-lint daemon/vendor/modules.txt ## run golangci-lint
+lint: bin/tools/golangci-lint daemon/vendor/modules.txt engine/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
 	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/... ./uploads/...
+	cd engine && ../bin/tools/golangci-lint run ./seam/...
 	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 
 .PHONY: diff
 diff: daemon/overlay/overlay.json ## show what differs from upstream's main.go
 	@diff -u daemon/$(VENDORED)/cmd/buildkitd/main.go daemon/overlay/main.go; test $$? -eq 1
 
+.PHONY: diff-docker
+diff-docker: engine/overlay/overlay.json ## show what differs from upstream's dockerd
+	@diff -u engine/$(VENDORED_ENGINE)/daemon/command/daemon.go engine/overlay/daemon.go; test $$? -eq 1
+	@diff -u engine/$(VENDORED_ENGINE)/daemon/internal/builder-next/controller.go engine/overlay/controller.go; test $$? -eq 1
+
 .PHONY: clean
 clean: ## remove what was built; the caches of go stay
-	rm -rf bin daemon/vendor daemon/overlay
+	rm -rf bin daemon/vendor daemon/overlay engine/vendor engine/overlay
 
 # What only the distribution has: runc needs its libseccomp, npm its node.
 .PHONY: runc npm systemd-analyze
@@ -127,7 +156,14 @@ daemon/vendor/modules.txt: go.mod daemon/go.mod daemon/go.sum $(LIBRARY)
 	@touch $@
 
 daemon/overlay/overlay.json: daemon/vendor/modules.txt $(SEAM)
-	cd daemon && go run ./weave $(VENDORED)/cmd/buildkitd/main.go overlay
+	cd daemon && go run ./weave buildkitd vendor overlay
+
+engine/vendor/modules.txt: go.mod engine/go.mod engine/go.sum $(LIBRARY)
+	cd engine && go mod vendor
+	@touch $@
+
+engine/overlay/overlay.json: engine/vendor/modules.txt daemon/vendor/modules.txt $(ENGINE_SEAM)
+	cd daemon && go run ./weave dockerd ../engine/vendor ../engine/overlay
 
 bin/buildkitd: daemon/overlay/overlay.json
 	@echo "building $@: about two minutes the first time"
@@ -136,6 +172,14 @@ bin/buildkitd: daemon/overlay/overlay.json
 bin/buildkitd-stock: daemon/vendor/modules.txt
 	@echo "building $@: upstream's, for comparison"
 	cd daemon && go build -ldflags '$(LINK)' -o ../$@ $(VENDORED)/cmd/buildkitd
+
+bin/dockerd: engine/overlay/overlay.json
+	@echo "building $@: about two minutes the first time"
+	cd engine && go build -overlay overlay/overlay.json -ldflags '$(LINK_ENGINE_GUARDED)' -o ../$@ $(VENDORED_ENGINE)/cmd/dockerd
+
+bin/dockerd-stock: tools/dockerd/go.mod tools/dockerd/go.sum
+	@echo "building $@: upstream's, for comparison"
+	cd tools/dockerd && go build -ldflags '$(LINK_ENGINE)' -o ../../$@ github.com/moby/moby/v2/cmd/dockerd
 
 # The guarded daemon with the race detector in it.
 bin/tools/buildkitd-race: daemon/overlay/overlay.json

@@ -45,17 +45,26 @@ func (e *Error) Unwrap() error { return e.Err }
 // exist is an empty one, as for upstream (cmd/buildkitd/config/load.go). Every
 // error is an *Error.
 func LoadFile(path string) (Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Default(), nil
 	}
 	if err != nil {
+		return Config{}, err
+	}
+	return Parse(path, data)
+}
+
+// readFile reads a file.
+func readFile(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
 		if cause := new(fs.PathError); errors.As(err, &cause) {
 			err = cause.Err // Error names the path already
 		}
-		return Config{}, &Error{File: path, Err: fmt.Errorf("cannot read the configuration: %w", err)}
+		return nil, &Error{File: path, Err: fmt.Errorf("cannot read the configuration: %w", err)}
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
 // table is [guard] as it is written. Values are checked by hand after decoding,
@@ -84,16 +93,22 @@ var (
 // Parse reads the [guard] table out of the text of a buildkitd.toml; file names
 // it in errors. Every error is an *Error.
 func Parse(file string, data []byte) (Config, error) {
+	c, err := parse(file, data)
+	if err != nil {
+		return Config{}, err
+	}
+	return c.WithDefaults(), nil
+}
+
+// parse is Parse without the defaults.
+func parse(file string, data []byte) (Config, error) {
 	t, err := decode(file, data)
 	if err != nil {
 		return Config{}, err
 	}
 	p := parser{file: file, data: data}
 	c := p.config(t)
-	if p.err != nil {
-		return Config{}, p.err
-	}
-	return c.WithDefaults(), nil
+	return c, p.err
 }
 
 // decode reads the table as it is written; its values are not checked.

@@ -32,8 +32,14 @@ func main() {
 }
 `
 
+// buildkitd is woven by its seams.
+func buildkitd(name, source string) (woven []byte, changes []string, err error) {
+	p := programs["buildkitd"]
+	return weave(name, []byte(source), p.seamImport, p.files[0].seams)
+}
+
 func TestWeaveOpensEachSeam(t *testing.T) {
-	woven, changes, err := weave("main.go", []byte(upstreamMain))
+	woven, changes, err := buildkitd("main.go", upstreamMain)
 	require.NoError(t, err)
 	assert.Equal(t, `package main
 
@@ -52,7 +58,40 @@ func main() {
 	}))
 }
 `, string(woven))
-	assert.Len(t, changes, len(seams))
+	assert.Len(t, changes, 3)
+}
+
+// TestWeaveOpensASeamSeveralTimes has an engine of two builders.
+func TestWeaveOpensASeamSeveralTimes(t *testing.T) {
+	const builders = `package buildkit
+
+func one() error {
+	err = wc.Add(w)
+	return control.NewController(opt)
+}
+
+func other() error {
+	wc.Add(w)
+	return control.NewController(opt)
+}
+`
+	p := programs["dockerd"]
+	woven, changes, err := weave("controller.go", []byte(builders), p.seamImport, p.files[1].seams)
+	require.NoError(t, err)
+	assert.Equal(t, strings.NewReplacer(
+		"package buildkit\n", "package buildkit\n\nimport seam \"github.com/bkguard/bkguard/engine/seam\"\n",
+		"wc.Add(w)", "wc.Add(seam.Worker(w))",
+		"NewController(opt)", "NewController(seam.Control(opt))",
+	).Replace(builders), string(woven))
+	assert.Len(t, changes, 4)
+
+	_, _, err = weave("controller.go", []byte(strings.Replace(builders, "wc.Add", "wc.Append", 1)), p.seamImport, p.files[1].seams)
+	require.EqualError(t, err, "controller.go: wc.Add() is called 1 times, not 2: this release needs another seam")
+
+	woven, changes, err = weave("daemon.go", []byte("package command\n\nvar cfg, err = loadDaemonCliConfig(opts)\n"), p.seamImport, p.files[0].seams)
+	require.NoError(t, err)
+	assert.Contains(t, string(woven), "var cfg, err = seam.Config(loadDaemonCliConfig(opts))\n")
+	assert.Equal(t, []string{"daemon.go:3:16: the results of loadDaemonCliConfig go through seam.Config"}, changes)
 }
 
 func TestWeaveRefusesAnotherMain(t *testing.T) {
@@ -60,9 +99,9 @@ func TestWeaveRefusesAnotherMain(t *testing.T) {
 		"config.LoadFile(c.String(\"config\")) is called 0 times": strings.Replace(upstreamMain, `c.String("config")`, `path`, 1),
 		"wc.Add() is called 2 times":                              strings.Replace(upstreamMain, "return err\n", "return wc.Add(w2)\n", 1),
 		"control.NewController() is called 0 times":               strings.Replace(upstreamMain, "NewController", "New", 1),
-		"parse upstream's main":                                   "package",
+		"parse upstream's source":                                 "package",
 	} {
-		_, _, err := weave("main.go", []byte(source))
+		_, _, err := buildkitd("main.go", source)
 		assert.ErrorContains(t, err, name)
 	}
 }
@@ -124,15 +163,15 @@ func FuzzWeave(f *testing.F) {
 		if strings.Contains(source, "seam") {
 			return // would be taken for ours below
 		}
-		woven, changes, err := weave("upstream/main.go", []byte(source))
+		woven, changes, err := buildkitd("upstream/main.go", source)
 		if err != nil {
 			require.Empty(t, woven)
-			if !strings.Contains(err.Error(), "parse upstream's main: upstream/main.go:") {
-				require.Regexp(t, `^upstream/main\.go: (config\.LoadFile\(c\.String\("config"\)\)|wc\.Add\(\)|control\.NewController\(\)) is called \d+ times, not once`, err)
+			if !strings.Contains(err.Error(), "parse upstream's source: upstream/main.go:") {
+				require.Regexp(t, `^upstream/main\.go: (config\.LoadFile\(c\.String\("config"\)\)|wc\.Add\(\)|control\.NewController\(\)) is called \d+ times, not 1:`, err)
 			}
 			return
 		}
-		require.Len(t, changes, len(seams))
+		require.Len(t, changes, 3)
 		require.Equal(t, source, closed(t, string(woven)))
 	})
 }
@@ -140,9 +179,9 @@ func FuzzWeave(f *testing.F) {
 // closed takes the seams out of a woven main.go.
 func closed(t *testing.T, woven string) string {
 	t.Helper()
-	imported := "\n\nimport seam " + strconv.Quote(seamImport)
+	imported := "\n\nimport seam " + strconv.Quote(programs["buildkitd"].seamImport)
 	require.Equal(t, 1, strings.Count(woven, imported))
-	for _, s := range seams {
+	for _, s := range programs["buildkitd"].files[0].seams {
 		files := token.NewFileSet()
 		file, err := parser.ParseFile(files, "", woven, parser.SkipObjectResolution)
 		require.NoError(t, err, "%s", woven)
@@ -168,16 +207,19 @@ func closed(t *testing.T, woven string) string {
 
 func TestRunWritesAnOverlay(t *testing.T) {
 	dir := t.TempDir()
-	main := filepath.Join(dir, "upstream.go")
+	vendored := filepath.Join(dir, "vendor")
+	main := filepath.Join(vendored, programs["buildkitd"].files[0].path)
+	require.NoError(t, os.MkdirAll(filepath.Dir(main), 0o755))
 	require.NoError(t, os.WriteFile(main, []byte(upstreamMain), 0o600))
 	var out bytes.Buffer
-	require.NoError(t, run([]string{main, filepath.Join(dir, "overlay")}, &out))
-	assert.Contains(t, out.String(), "upstream.go:6:14: config.LoadFile is now seam.LoadFile\n")
+	require.NoError(t, run([]string{"buildkitd", vendored, filepath.Join(dir, "overlay")}, &out))
+	assert.Contains(t, out.String(), "main.go:6:14: config.LoadFile is now seam.LoadFile\n")
 	overlay, err := os.ReadFile(filepath.Join(dir, "overlay", "overlay.json"))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"Replace": {"`+main+`": "`+filepath.Join(dir, "overlay", "main.go")+`"}}`, string(overlay))
 	assert.FileExists(t, filepath.Join(dir, "overlay", "main.go"))
 
-	require.ErrorContains(t, run([]string{filepath.Join(dir, "absent.go"), dir}, &out), "read upstream's main")
-	require.ErrorContains(t, run(nil, &out), "usage")
+	require.ErrorContains(t, run([]string{"dockerd", vendored, dir}, &out), "read upstream's source")
+	require.EqualError(t, run([]string{"dockered", vendored, dir}, &out), `unknown program "dockered" (allowed: buildkitd, dockerd)`)
+	require.EqualError(t, run(nil, &out), "usage: weave PROGRAM VENDORED DIRECTORY (programs: buildkitd, dockerd)")
 }

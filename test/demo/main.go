@@ -2,6 +2,7 @@
 // guarded one, side by side, with the same images and the same memory limit:
 //
 //	go run ./test/demo
+//	go run ./test/demo -docker
 package main
 
 import (
@@ -60,16 +61,21 @@ with layers of real size. All daemons run in a cgroup with a memory limit. Needs
 root, the programs that make builds, and in the temporary directory four times
 as much room as the layers take.
 
+With -docker, the daemons are Docker Engines, stock and guarded, which build with
+docker buildx. That needs the programs that make demo-docker builds.
+
 Flags:
   -layers N         layers of the base image (default %[1]d)
   -layer-size SIZE  size of a layer of the large base image, in binary units
                     (default %[2]s)
   -memory SIZE      memory limit of a daemon, in binary units (default %[3]s)
+  -docker           play it on dockerd instead of on buildkitd
 
 Examples:
   go run ./test/demo
   go run ./test/demo -layers 127 -layer-size 1MB
   go run ./test/demo -layers 30 -memory 1GB
+  go run ./test/demo -docker
 `
 
 const (
@@ -96,6 +102,7 @@ func parse(args []string, stdout io.Writer) (scenario, error) {
 	flags.SetOutput(io.Discard) // main prints the error
 	flags.IntVar(&s.layers, "layers", defaultLayers, "")
 	flags.StringVar(&layerSize, "layer-size", defaultLayerSize, "")
+	flags.BoolVar(&s.docker, "docker", false, "")
 	flags.StringVar(&memory, "memory", defaultMemory, "")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -127,6 +134,9 @@ func (s *scenario) check(ctx context.Context) error {
 		return err
 	}
 	programs, err := harness.FindBinaries()
+	if err == nil && s.docker {
+		programs.Guarded, programs.Stock, err = harness.FindEngines()
+	}
 	s.programs = programs
 	return err
 }

@@ -53,9 +53,9 @@ func TestParse(t *testing.T) {
 	s, err := parse(nil, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, scenario{layers: 61, layerSize: 8 << 20, memory: 512 << 20}, s)
-	s, err = parse([]string{"-layers", "7", "-layer-size", "1.5MB", "-memory", "1GB"}, io.Discard)
+	s, err = parse([]string{"-layers", "7", "-layer-size", "1.5MB", "-memory", "1GB", "-docker"}, io.Discard)
 	require.NoError(t, err)
-	assert.Equal(t, scenario{layers: 7, layerSize: 3 << 19, memory: 1 << 30}, s)
+	assert.Equal(t, scenario{layers: 7, layerSize: 3 << 19, memory: 1 << 30, docker: true}, s)
 
 	for want, args := range map[string][]string{
 		"-layers 0 is out of range (allowed: 1 to 127)":                    {"-layers", "0"},

@@ -65,12 +65,12 @@ func (p *player) play(ctx context.Context) (outcome, error) {
 // makeBuilds makes the builds until the daemon is killed for its memory, which
 // is an outcome and not an error.
 func (p *player) makeBuilds(ctx context.Context, o *outcome) error {
-	return p.withDaemon(ctx, func(daemon *harness.Daemon) (err error) {
+	return p.withDaemon(ctx, func(daemon builder) (err error) {
 		var failed error
 		for n, b := range p.builds() {
 			var took time.Duration
 			took, failed = p.step(builds[n], func() error {
-				_, err := daemon.Build(ctx, b)
+				_, err := daemon.build(ctx, b)
 				return err
 			})
 			if failed != nil {
@@ -88,23 +88,20 @@ func (p *player) makeBuilds(ctx context.Context, o *outcome) error {
 	})
 }
 
-func (p *player) builds() []harness.Build {
+func (p *player) builds() []build {
 	image := p.place("image")
-	return []harness.Build{
-		{Dockerfile: p.dockerfile(), Output: harness.PushOutput(image+"-gzip", "compression=gzip")},
-		{Dockerfile: p.dockerfile(), Output: harness.PushOutput(image+"-zstd", "compression=zstd", "force-compression=true")},
-		{Dockerfile: p.dockerfile(), ExportCache: []string{p.cache() + ",mode=max"}},
+	return []build{
+		{dockerfile: p.dockerfile(), output: harness.PushOutput(image+"-gzip", "compression=gzip")},
+		{dockerfile: p.dockerfile(), output: harness.PushOutput(image+"-zstd", "compression=zstd", "force-compression=true")},
+		{dockerfile: p.dockerfile(), exportCache: p.cache() + ",mode=max"},
 	}
 }
 
 // importCache repeats the build on a daemon that knows nothing but the cache.
 func (p *player) importCache(ctx context.Context, o *outcome) error {
-	return p.withDaemon(ctx, func(daemon *harness.Daemon) error {
+	return p.withDaemon(ctx, func(daemon builder) error {
 		_, err := p.step("import the cache into a fresh daemon", func() error {
-			result, err := daemon.Build(ctx, harness.Build{
-				Dockerfile:  p.dockerfile(),
-				ImportCache: []string{p.cache()},
-			})
+			result, err := daemon.build(ctx, build{dockerfile: p.dockerfile(), importCache: p.cache()})
 			o.cached = result.Cached
 			return err
 		})
@@ -126,13 +123,8 @@ func (p *player) step(what string, f func() error) (time.Duration, error) {
 }
 
 // withDaemon runs f with a new daemon, which is gone afterwards.
-func (p *player) withDaemon(ctx context.Context, f func(*harness.Daemon) error) (err error) {
-	daemon, err := harness.StartDaemon(ctx, harness.DaemonOptions{
-		Binary:      p.binary,
-		Buildctl:    p.programs.Buildctl,
-		Registries:  []string{p.registry},
-		MemoryLimit: p.memory,
-	})
+func (p *player) withDaemon(ctx context.Context, f func(builder) error) (err error) {
+	daemon, err := p.start(ctx)
 	if err != nil {
 		return err
 	}

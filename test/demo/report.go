@@ -70,7 +70,7 @@ func (s *scenario) summary(outcomes []outcome) string {
 	}
 	layers := s.layers + steps
 	// The blob of the topmost layer is given by the requested compression.
-	return fmt.Sprintf("%d layers, each in gzip and in zstd, have 2^%d combinations. With a limit of %s, stock buildkitd was killed for its memory %s. "+
+	return fmt.Sprintf("%d layers, each in gzip and in zstd, have 2^%d combinations. With a limit of %s, stock %s was killed for its memory %s. "+
 		"The guarded one finished all builds, and a fresh daemon found all %d steps in its cache.\n",
-		layers, layers-1, size(s.memory), strings.Join(killed, ", and "), steps)
+		layers, layers-1, size(s.memory), s.program(), strings.Join(killed, ", and "), steps)
 }

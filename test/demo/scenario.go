@@ -26,6 +26,7 @@ type scenario struct {
 	layers    int   // of the base image
 	layerSize int64 // in bytes
 	memory    int64 // limit of a daemon in bytes
+	docker    bool  // play it on Docker Engines instead of on buildkitd
 	programs  harness.Binaries
 	progress  *harness.Progress
 }

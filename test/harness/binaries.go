@@ -45,6 +45,22 @@ func FindBinaries() (Binaries, error) {
 	return b, nil
 }
 
+// FindEngines returns dockerd with the guard in it, and the same release without it. The
+// error says how to build them.
+func FindEngines() (guarded, stock string, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", "", err
+	}
+	guarded, stock = filepath.Join(root, "bin", "dockerd"), filepath.Join(root, "bin", "dockerd-stock")
+	for _, path := range []string{guarded, stock} {
+		if _, err := os.Stat(path); err != nil {
+			return "", "", fmt.Errorf("run make bin/%s first: %w", filepath.Base(path), err)
+		}
+	}
+	return guarded, stock, nil
+}
+
 // FindTool returns the path of a program under bin/tools that only some tests
 // need. The error says how to build it.
 func FindTool(name string) (string, error) {

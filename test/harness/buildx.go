@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// BuildxBuild is one build of docker buildx with a remote builder and the
-// defaults of buildx, provenance among them.
+// BuildxBuild is one build of docker buildx with the defaults of buildx, provenance
+// among them.
 type BuildxBuild struct {
 	// Bake makes it a buildx bake of a target that says all of this, instead of
 	// a buildx build.
@@ -43,7 +43,7 @@ func (d *Daemon) Buildx(ctx context.Context, binary string, b BuildxBuild) (resu
 		if err != nil {
 			return fmt.Errorf("create a builder: %w: %s", err, created)
 		}
-		out, err := buildx(b.args()...)
+		out, err := buildx(b.args("daemon")...)
 		if err != nil {
 			return &BuildError{Err: err, Output: out}
 		}
@@ -74,13 +74,13 @@ func (b BuildxBuild) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "docker-bake.json"), text, 0o644)
 }
 
-// args is the command line of buildx.
-func (b BuildxBuild) args() []string {
+// args is the command line of buildx for a builder.
+func (b BuildxBuild) args(builder string) []string {
 	args := []string{"build"}
 	if b.Bake {
 		args = []string{"bake", "--allow", "fs=*"}
 	}
-	args = append(args, "--builder", "daemon", "--progress", "plain")
+	args = append(args, "--builder", builder, "--progress", "plain")
 	if b.Bake {
 		return args
 	}

@@ -22,15 +22,15 @@ func (d *Daemon) Debug(ctx context.Context, page string) (string, error) {
 		},
 		DisableKeepAlives: true,
 	}
-	text, err := get(ctx, transport, "http://daemon"+page)
+	text, err := Get(ctx, transport, "http://daemon"+page)
 	if err != nil {
 		return "", fmt.Errorf("ask the daemon for %s: %w", page, err)
 	}
 	return text, nil
 }
 
-// get returns the body of a successful answer.
-func get(ctx context.Context, transport http.RoundTripper, url string) (text string, err error) {
+// Get returns the body of a successful answer.
+func Get(ctx context.Context, transport http.RoundTripper, url string) (text string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", err

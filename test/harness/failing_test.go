@@ -20,7 +20,7 @@ func TestFailingProxy(t *testing.T) {
 	answers := func(count int) []bool {
 		var ok []bool
 		for range count {
-			_, err := get(t.Context(), transport, "http://"+p.Host)
+			_, err := Get(t.Context(), transport, "http://"+p.Host)
 			ok = append(ok, err == nil)
 		}
 		return ok

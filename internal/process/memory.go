@@ -1,4 +1,4 @@
-package seam
+package process
 
 import (
 	"errors"
