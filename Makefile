@@ -12,9 +12,9 @@ VENDORED_ENGINE := ./vendor/github.com/moby/moby/v2
 LINK := -X github.com/moby/buildkit/version.Version=$(BUILDKIT_VERSION)
 LINK_GUARDED := $(LINK) -X github.com/moby/buildkit/version.Revision=bkguard-$(GUARD_VERSION)
 # The engine has a version and a revision of its own.
-ENGINE := github.com/moby/moby/v2/dockerversion
-LINK_ENGINE := -X $(ENGINE).Version=$(ENGINE_VERSION)
-LINK_ENGINE_GUARDED := $(LINK_ENGINE) -X $(ENGINE).GitCommit=bkguard-$(GUARD_VERSION)
+ENGINE_PACKAGE := github.com/moby/moby/v2/dockerversion
+LINK_ENGINE := -X $(ENGINE_PACKAGE).Version=$(ENGINE_VERSION)
+LINK_ENGINE_GUARDED := $(LINK_ENGINE) -X $(ENGINE_PACKAGE).GitCommit=bkguard-$(GUARD_VERSION)
 LIBRARY := $(shell find config cost guard internal upstream -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 ENGINE_SEAM := $(wildcard engine/seam/*.go daemon/weave/*.go)
@@ -61,7 +61,7 @@ test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
-test-docker: $(PARTS) runc ## run the tests of the Docker Engine
+test-docker: $(PARTS) runc systemd-analyze ## run the tests of the Docker Engine
 	+$(MAKE) --no-print-directory -j2 $(ENGINES)
 	go test -vet=off -count=1 -timeout 30m ./test/docker
 	cd engine && go test -vet=off -race -count=1 ./seam/...
@@ -112,12 +112,12 @@ fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default
 	done
 
 .PHONY: compat
-compat: $(PARTS) runc ## try other releases of buildkit, for minutes each; writes docs/compat.md
+compat: $(PARTS) $(ENGINES) runc ## try other releases of buildkit and of the Docker Engine, for minutes each; writes docs/compat.md
 	go run ./test/compat -write docs/compat.md
 
 .PHONY: bump
-bump: ## move to another release of buildkit: make bump BUILDKIT=vX.Y.Z
-	@tools/bump.sh "$$BUILDKIT"
+bump: ## move to another release: make bump BUILDKIT=vX.Y.Z, or ENGINE=v2.Y.Z of the Docker Engine
+	@if [ -n "$$ENGINE" ]; then tools/bump.sh engine "$$ENGINE"; else tools/bump.sh "$$BUILDKIT"; fi
 
 .PHONY: lint
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt engine/vendor/modules.txt ## run golangci-lint

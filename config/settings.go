@@ -21,11 +21,25 @@ type Setting struct {
 // Parse, and returns the value of every key. Those of a type of exporter are
 // there if they are written.
 func Settings(file string, data []byte) ([]Setting, error) {
-	t, err := decode(file, data)
+	c, err := Parse(file, data)
 	if err != nil {
 		return nil, err
 	}
-	c, err := Parse(file, data)
+	return settings(file, data, c)
+}
+
+// EngineSettings is Settings for the file of a Docker Engine, see ParseEngine.
+func EngineSettings(file string, data []byte) ([]Setting, error) {
+	c, err := ParseEngine(file, data)
+	if err != nil {
+		return nil, err
+	}
+	return settings(file, data, c)
+}
+
+// settings are those of a configuration that was read from a file.
+func settings(file string, data []byte, c Config) ([]Setting, error) {
+	t, err := decode(file, data)
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,12 @@ Modes and preferences by type of exporter are shown where a file sets them.
 A faulty file is told by file, line, key and what is allowed; the others are
 still checked, and the exit code is 1.
 
+A Docker Engine has the table in a file of its own, and no memoryLimit by default:
+--docker reads each file as it does.
+
 EXAMPLES:
    bkguard check /etc/buildkit/buildkitd.toml
+   bkguard check --docker ` + config.EngineFile + `
    BKGUARD_MODE=single bkguard check buildkitd.toml
    bkguard --format json check *.toml`
 
@@ -30,8 +34,9 @@ func checkCommand(out *output) *cli.Command {
 	return &cli.Command{
 		Name:        "check",
 		Usage:       "check configurations, and print what is in force",
-		UsageText:   "bkguard check FILE...",
+		UsageText:   "bkguard check [options] FILE...",
 		Description: checkDescription,
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "docker", Usage: "each FILE is that of a Docker Engine, such as " + config.EngineFile}},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if !c.Args().Present() {
 				return errors.New("give a file to check (see bkguard check --help)")
@@ -40,10 +45,14 @@ func checkCommand(out *output) *cli.Command {
 			if err != nil {
 				return err
 			}
+			read := config.Settings
+			if c.Bool("docker") {
+				read = config.EngineSettings
+			}
 			var files []checkedFile
 			var faults []error
 			for _, path := range c.Args().Slice() {
-				settings, err := readSettings(path, override)
+				settings, err := readSettings(path, read, override)
 				if err != nil {
 					faults = append(faults, err)
 					continue
@@ -74,12 +83,12 @@ type setting struct {
 }
 
 // readSettings reads what a file sets, and the mode that wins over it.
-func readSettings(path string, override config.Mode) ([]setting, error) {
+func readSettings(path string, read func(string, []byte) ([]config.Setting, error), override config.Mode) ([]setting, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	found, err := config.Settings(path, data)
+	found, err := read(path, data)
 	if err != nil {
 		return nil, err
 	}

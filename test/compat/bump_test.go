@@ -20,4 +20,11 @@ func TestBumpRefusesWhatIsNoRelease(t *testing.T) {
 		require.Error(t, err, version)
 		assert.Equal(t, `bump: BUILDKIT="`+version+`" is not a release of buildkit (allowed: one such as `+root.buildkit+")\n", string(out))
 	}
+	for _, version := range []string{"", "v0.33.1", "v29.0.0", "v2.0", "latest"} {
+		cmd := exec.CommandContext(t.Context(), "tools/bump.sh", "engine", version)
+		cmd.Dir = root.dir
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err, version)
+		assert.Equal(t, `bump: ENGINE="`+version+`" is not a release of the engine's module (allowed: one such as `+root.engine+")\n", string(out))
+	}
 }

@@ -18,8 +18,8 @@ const buildkit = "github.com/moby/buildkit"
 // checkout is the source of the guard. It is only read.
 type checkout struct {
 	dir string
-	// buildkit is the release that it requires.
-	buildkit string
+	// buildkit and engine are the releases that it requires.
+	buildkit, engine string
 }
 
 // findCheckout finds the checkout that the working directory is in.
@@ -28,16 +28,19 @@ func findCheckout(ctx context.Context) (checkout, error) {
 	if err != nil {
 		return checkout{}, fmt.Errorf("find the checkout: %w", err)
 	}
-	version, err := required(ctx, filepath.Join(dir, "daemon"))
-	if err != nil {
+	c := checkout{dir: dir}
+	if c.buildkit, err = required(ctx, filepath.Join(dir, "daemon"), buildkit); err != nil {
 		return checkout{}, err
 	}
-	return checkout{dir, version}, nil
+	if c.engine, err = required(ctx, filepath.Join(dir, "engine"), moby); err != nil {
+		return checkout{}, err
+	}
+	return c, nil
 }
 
-// required is the release of buildkit that the module in a directory gets.
-func required(ctx context.Context, dir string) (string, error) {
-	version, err := command(ctx, dir, "go", "list", "-mod=readonly", "-m", "-f", "{{.Version}}", buildkit)
+// required is the release of an upstream module that the module in a directory gets.
+func required(ctx context.Context, dir, module string) (string, error) {
+	version, err := command(ctx, dir, "go", "list", "-mod=readonly", "-m", "-f", "{{.Version}}", module)
 	if err != nil {
 		return "", fmt.Errorf("find the required release: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,13 +38,14 @@ func TestListIsInOrder(t *testing.T) {
 	root, err := findCheckout(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, releases, withPinned(releases, root.buildkit))
+	assert.Equal(t, engines, withPinned(engines, root.engine))
 }
 
 func TestReleasesAreChosen(t *testing.T) {
-	all, err := choose("v99.0.0", nil)
+	all, err := choose(checkout{buildkit: "v99.0.0", engine: "v2.99.0"}, nil)
 	require.NoError(t, err)
-	assert.Equal(t, append([]release{{"v99.0.0", true}}, releases...), all, "the required one is tried, listed or not")
-	some, err := choose("v99.0.0", []string{"v99.1.0", releases[0].version})
+	assert.Equal(t, slices.Concat([]release{{"v99.0.0", true}}, releases, []release{{"v2.99.0", true}}, engines), all, "the required one is tried, listed or not")
+	some, err := choose(checkout{buildkit: "v99.0.0", engine: "v2.99.0"}, []string{"v99.1.0", releases[0].version})
 	require.NoError(t, err)
 	assert.Equal(t, []release{{"v99.1.0", false}, releases[0]}, some)
 }
@@ -120,7 +122,15 @@ func TestReport(t *testing.T) {
 | v0.2.0 | yes | ok | ok | ok | ok | ok | ok |  |
 `+"| v0.1.0 | no | ok | broken |  | broken |  |  | guard: `a\\|b`; weave: `c` |\n")
 
-	require.NoError(t, broken([]trial{good, bad}))
+	assert.NotContains(t, page, "Docker Engine")
+
+	engine := trial{release: release{"v2.0.0", true}, passed: good.passed}
+	page = report(checkout{buildkit: "v0.2.0", engine: "v2.0.0"}, []trial{good, engine})
+	_, page, _ = strings.Cut(page, "## Docker Engine")
+	assert.Contains(t, page, "| v2.0.0 | yes | ok | ok | ok | ok | ok | ok |  |\n")
+	assert.NotContains(t, page, "v0.2.0")
+
+	require.NoError(t, broken([]trial{good, engine, bad}))
 	bad.promised = true
 	assert.EqualError(t, broken([]trial{good, bad}), "promised to work, and broken: v0.1.0")
 }

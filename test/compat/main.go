@@ -1,8 +1,9 @@
-// Command compat tries the guard with other releases of buildkit than the one
-// that it is built with, in temporary copies of the modules:
+// Command compat tries the guard with other releases of buildkit and of the Docker Engine
+// than those that it is built with, in temporary copies of the modules:
 //
 //	go run ./test/compat                            # all releases
-//	go run ./test/compat v0.33.1                    # one
+//	go run ./test/compat v0.33.1                    # one of buildkit
+//	go run ./test/compat v2.0.0-beta.23             # one of the engine
 //	go run ./test/compat -write docs/compat.md      # all, as a page
 package main
 
@@ -14,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"golang.org/x/mod/semver"
@@ -32,8 +34,8 @@ func main() {
 const usage = `Usage: go run ./test/compat [-write FILE] [RELEASE...]
 
 Compiles the guard, runs its tests, weaves and builds the daemon, and lets it
-export, with each release of buildkit; without arguments with those in
-test/compat/releases.go. The checkout stays as it is. Needs root, and the
+export, with each release of buildkit or, from v2 on, of the Docker Engine's module;
+without arguments with those in test/compat/releases.go. The checkout stays as it is. Needs root, and the
 programs that make builds. The error names the releases that are promised to work
 and do not.
 
@@ -62,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(root.buildkit, flags.Args())
+	chosen, err := choose(root, flags.Args())
 	if err != nil {
 		return err
 	}
@@ -88,15 +90,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // choose returns the releases that were asked for; none means all of the list.
-func choose(pinned string, versions []string) ([]release, error) {
-	all := withPinned(releases, pinned)
+func choose(c checkout, versions []string) ([]release, error) {
+	all := slices.Concat(withPinned(releases, c.buildkit), withPinned(engines, c.engine))
 	if len(versions) == 0 {
 		return all, nil
 	}
 	var chosen []release
 	for _, version := range versions {
 		if semver.Canonical(version) != version {
-			return nil, fmt.Errorf("%q is not a release, such as %q", version, pinned)
+			return nil, fmt.Errorf("%q is not a release, such as %q", version, c.buildkit)
 		}
 		r := release{version: version}
 		for _, listed := range all {

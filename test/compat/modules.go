@@ -13,18 +13,10 @@ import (
 // require makes the modules of a copy require a release of buildkit. With the one
 // that the checkout requires, they stay as they are.
 func (w workspace) require(ctx context.Context) error {
-	if version, err := required(ctx, w.daemon()); err != nil || version == w.release {
+	if version, err := required(ctx, w.daemon(), buildkit); err != nil || version == w.release {
 		return err
 	}
-	text, err := command(ctx, w.dir, "go", "mod", "download", "-json", buildkit+"@"+w.release)
-	if err != nil {
-		return err
-	}
-	var downloaded struct{ GoMod string }
-	if err := json.Unmarshal([]byte(text), &downloaded); err != nil {
-		return fmt.Errorf("read what was downloaded: %w", err)
-	}
-	upstream, err := os.ReadFile(downloaded.GoMod)
+	upstream, err := w.upstreamMod(ctx, buildkit)
 	if err != nil {
 		return err
 	}
@@ -44,7 +36,7 @@ func (w workspace) require(ctx context.Context) error {
 		if _, err := command(ctx, dir, "go", "mod", "tidy", "-e"); err != nil {
 			return err
 		}
-		version, err := required(ctx, dir)
+		version, err := required(ctx, dir, buildkit)
 		if err != nil {
 			return err
 		}
@@ -53,6 +45,19 @@ func (w workspace) require(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// upstreamMod is the go.mod of the release of a module.
+func (w workspace) upstreamMod(ctx context.Context, module string) ([]byte, error) {
+	text, err := command(ctx, w.dir, "go", "mod", "download", "-json", module+"@"+w.release)
+	if err != nil {
+		return nil, err
+	}
+	var downloaded struct{ GoMod string }
+	if err := json.Unmarshal([]byte(text), &downloaded); err != nil {
+		return nil, fmt.Errorf("read what was downloaded: %w", err)
+	}
+	return os.ReadFile(downloaded.GoMod)
 }
 
 // parser reads the [guard] table. Versions before ours say neither key nor line

@@ -28,20 +28,47 @@ how to move to another one.
 
 `
 
+const engineHead = `
+## Docker Engine
+
+bin/dockerd is built with %s of github.com/moby/moby/v2. Each release of the engine is
+tried with the buildkit that it is made for, as the older image store of the engine, graph
+drivers, builds nothing with another one: buildkit v0.34 gives snapshots other names. *Tests*
+are those of its seam, *exports* what [docker.md](docker.md) says.
+
+`
+
 // report is the results as a page.
 func report(c checkout, trials []trial) string {
 	var page strings.Builder
 	fmt.Fprintf(&page, reportHead, guard.Version, c.buildkit, runtime.Version(), runtime.GOARCH)
+	var ofBuildkit, ofEngine []trial
+	for _, t := range trials {
+		if isEngine(t.version) {
+			ofEngine = append(ofEngine, t)
+		} else {
+			ofBuildkit = append(ofBuildkit, t)
+		}
+	}
+	rows(&page, ofBuildkit)
+	if len(ofEngine) > 0 {
+		fmt.Fprintf(&page, engineHead, c.engine)
+		rows(&page, ofEngine)
+	}
+	return page.String()
+}
+
+// rows are trials as a table.
+func rows(page *strings.Builder, trials []trial) {
 	columns := []string{"release", "promised"}
 	for _, s := range steps {
 		columns = append(columns, s.name)
 	}
-	row(&page, append(columns, "what broke")...)
-	row(&page, slices.Repeat([]string{"---"}, len(columns)+1)...)
+	row(page, append(columns, "what broke")...)
+	row(page, slices.Repeat([]string{"---"}, len(columns)+1)...)
 	for _, t := range trials {
-		row(&page, t.columns()...)
+		row(page, t.columns()...)
 	}
-	return page.String()
 }
 
 func row(page *strings.Builder, columns ...string) {
@@ -57,7 +84,7 @@ func (t trial) columns() []string {
 	}
 	columns := []string{t.version, promised}
 	var broke []string
-	for _, s := range steps {
+	for _, s := range t.steps() {
 		err := t.failed[s.name]
 		switch {
 		case slices.Contains(t.passed, s.name):

@@ -27,6 +27,14 @@ var steps = []step{
 	{"exports", []string{"daemon"}, workspace.export},
 }
 
+// steps are those of a trial of the release.
+func (r release) steps() []step {
+	if isEngine(r.version) {
+		return engineSteps
+	}
+	return steps
+}
+
 // trial is what became of the steps with a release.
 type trial struct {
 	release
@@ -37,13 +45,13 @@ type trial struct {
 }
 
 // works tells whether every step went well.
-func (t trial) works() bool { return len(t.passed) == len(steps) }
+func (t trial) works() bool { return len(t.passed) == len(t.steps()) }
 
 // try tries a release. That it does not work is no error.
 func (c checkout) try(ctx context.Context, r release, progress io.Writer) (trial, error) {
 	t := trial{release: r, failed: map[string]error{}}
 	err := c.withWorkspace(ctx, r.version, func(w workspace) error {
-		for _, s := range steps {
+		for _, s := range r.steps() {
 			if slices.ContainsFunc(s.needs, func(name string) bool { return !slices.Contains(t.passed, name) }) {
 				continue
 			}

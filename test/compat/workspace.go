@@ -10,7 +10,8 @@ import (
 	"github.com/bkguard/bkguard/guard"
 )
 
-// workspace is a temporary copy of the checkout for one release of buildkit.
+// workspace is a temporary copy of the checkout for one release of buildkit or of the
+// engine.
 type workspace struct {
 	dir     string
 	source  checkout
@@ -59,15 +60,19 @@ func (w workspace) build(ctx context.Context) error {
 // compressions in 512 MiB, and keeps a cache inline.
 var scenarios = []string{"TestExportSurvives/61_layers", "TestInlineKeepsCache"}
 
-// export plays the scenarios on the daemon. The other programs are those of the
-// checkout.
+// export plays the scenarios on the daemon.
 func (w workspace) export(ctx context.Context) error {
-	for _, name := range []string{"buildctl", "buildkitd-stock", "tools"} {
+	return w.play(ctx, "./test", scenarios, "buildctl", "buildkitd-stock", "tools")
+}
+
+// play runs tests of a package. The programs that are named are those of the checkout.
+func (w workspace) play(ctx context.Context, tests string, scenarios []string, programs ...string) error {
+	for _, name := range programs {
 		if err := os.Symlink(filepath.Join(w.source.dir, "bin", name), filepath.Join(w.dir, "bin", name)); err != nil {
 			return err
 		}
 	}
-	out, err := command(ctx, w.dir, "go", "test", "-vet=off", "-count=1", "-v", "-run", strings.Join(scenarios, "|"), "./test")
+	out, err := command(ctx, w.dir, "go", "test", "-vet=off", "-count=1", "-v", "-run", strings.Join(scenarios, "|"), tests)
 	if err != nil {
 		return err
 	}

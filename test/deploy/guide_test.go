@@ -25,7 +25,7 @@ func TestGuideDescribesEveryAlert(t *testing.T) {
 var logLine = regexp.MustCompile(`\.(?:Info|Warn|Error)\("([^"]+)"\)`)
 
 func TestGuideDescribesEveryLineOfTheLog(t *testing.T) {
-	for _, dir := range []string{"guard", "daemon/seam"} {
+	for _, dir := range []string{"guard", "internal/process"} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		require.NoError(t, err)
 		lines := 0
