@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -9,7 +10,9 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/cache"
+	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
@@ -173,6 +176,71 @@ func BenchmarkExportLiveBytes(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkExportRecords measures the guard's own part of an export of more and more records,
+// of stages of 40 steps upon 57 layers: upstream's answers are made before, and its exporter
+// keeps nothing.
+func BenchmarkExportRecords(b *testing.B) {
+	logrus.SetOutput(io.Discard)
+	const most, steps, layers = 4000, 40, 57
+	for compressions := 1; compressions <= 2; compressions++ {
+		c := newTestCache(b)
+		refs := c.stages(b, most/steps, steps, layers+steps, cachetest.AllCompressions[1:compressions]...)
+		w := &answeringWorker{storeWorker: storeWorker{store: c.Store}, remotes: map[string]*solver.Remote{}}
+		for _, ref := range refs {
+			remotes, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Gzip), false)
+			require.NoError(b, err)
+			w.remotes[ref.ID()] = remotes[0]
+		}
+		g := newTestGuard(b, config.Config{})
+		worker := g.Worker(w)
+		resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
+			"registry": func(context.Context, session.Group, map[string]string) (remotecache.Exporter, error) {
+				return forgetful{}, nil
+			},
+		})["registry"]
+		for records := most / 8; records <= most; records *= 2 {
+			b.Run(fmt.Sprintf("compressions=%d/records=%d", compressions, records), func(b *testing.B) {
+				for b.Loop() {
+					e, err := resolve(c.Ctx, nil, nil)
+					require.NoError(b, err)
+					refCfg := requested(e.Config().Compression.Type)
+					for n, ref := range refs[:records] {
+						remotes, err := getRemotes(c.Ctx, worker, ref, refCfg, true)
+						require.NoError(b, err)
+						_, _, err = e.Add(digest.FromString(fmt.Sprint(n)), nil, []solver.CacheExportResult{{CreatedAt: time.Unix(int64(n), 0), Result: remotes[0]}})
+						require.NoError(b, err)
+					}
+					_, err = e.Finalize(c.Ctx)
+					require.NoError(b, err)
+				}
+			})
+		}
+	}
+}
+
+// answeringWorker has an answer for each ref.
+type answeringWorker struct {
+	storeWorker
+	remotes map[string]*solver.Remote
+}
+
+func (w *answeringWorker) GetRemotes(_ context.Context, ref cache.ImmutableRef, _ bool, _ cacheconfig.RefConfig, _ bool, _ session.Group) ([]*solver.Remote, error) {
+	return []*solver.Remote{w.remotes[ref.ID()]}, nil
+}
+
+// forgetful is an exporter that keeps nothing.
+type forgetful struct{ remotecache.Exporter }
+
+func (forgetful) Config() remotecache.Config {
+	return remotecache.Config{Compression: compression.New(compression.Default)}
+}
+
+func (forgetful) Add(digest.Digest, [][]solver.CacheLink, []solver.CacheExportResult) (solver.CacheExporterRecord, bool, error) {
+	return nil, true, nil
+}
+
+func (forgetful) Finalize(context.Context) (map[string]string, error) { return nil, nil }
 
 // liveBytes is the size of the heap that is in use.
 func liveBytes() uint64 {
