@@ -88,7 +88,13 @@ func requireNothingLeft(t *testing.T, d *harness.Daemon, b harness.Build) {
 	m := status(t, d).Memory
 	assert.True(t, nothingIsHeld(m), m)
 	assert.Zero(t, m.Expired+m.Failed+m.Panicked)
-	// The client has its answer before the last ref of its build is released.
+	requireNothingInUse(t, d)
+}
+
+// requireNothingInUse holds that no ref is held. The client has its answer before the last
+// ref of its build is released.
+func requireNothingInUse(t *testing.T, d *harness.Daemon) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		du, err := d.Buildctl(t.Context(), "du", "--verbose")
 		return err == nil && !inUse.MatchString(du)

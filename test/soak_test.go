@@ -63,7 +63,7 @@ type soakSample struct {
 
 // TestSoak exports the caches of several images to a registry, inline and to a
 // directory, four at a time, and holds that the daemon does not hold more and
-// more. What stock holds beside it is only written.
+// more, and no ref in the end. What stock holds beside it is only written.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	exports, every, rest := 60, 12, time.Duration(0)
@@ -107,6 +107,7 @@ func TestSoak(t *testing.T) {
 			}
 		}
 	}
+	requireNothingInUse(t, guarded.daemon)
 	// One more or less for each export at a time is none that is left behind.
 	guarded.holdLevel(t, "goroutines", soakAtOnce, func(v harness.Vitals) int64 { return int64(v.Goroutines) })
 	guarded.holdLevel(t, "files", soakAtOnce, func(v harness.Vitals) int64 { return int64(v.Files) })
