@@ -21,7 +21,7 @@ ENGINE_SEAM := $(wildcard engine/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What the Docker Engine needs.
-ENGINES := bin/dockerd bin/dockerd-stock bin/tools/containerd bin/tools/buildx
+ENGINES := bin/dockerd bin/dockerd-stock bin/tools/containerd bin/tools/buildx bin/tools/ghacache
 # What only the tests need.
 TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
@@ -127,13 +127,12 @@ lint: bin/tools/golangci-lint daemon/vendor/modules.txt engine/vendor/modules.tx
 	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 
 .PHONY: diff
-diff: daemon/overlay/overlay.json ## show what differs from upstream's main.go
-	@diff -u daemon/$(VENDORED)/cmd/buildkitd/main.go daemon/overlay/main.go; test $$? -eq 1
-
-.PHONY: diff-docker
-diff-docker: engine/overlay/overlay.json ## show what differs from upstream's dockerd
-	@diff -u engine/$(VENDORED_ENGINE)/daemon/command/daemon.go engine/overlay/daemon.go; test $$? -eq 1
-	@diff -u engine/$(VENDORED_ENGINE)/daemon/internal/builder-next/controller.go engine/overlay/controller.go; test $$? -eq 1
+diff: daemon/overlay/overlay.json engine/overlay/overlay.json ## show what differs from upstream's sources, of buildkitd and of dockerd
+	@for pair in daemon/$(VENDORED)/cmd/buildkitd/main.go:daemon/overlay/main.go \
+		engine/$(VENDORED_ENGINE)/daemon/command/daemon.go:engine/overlay/daemon.go \
+		engine/$(VENDORED_ENGINE)/daemon/internal/builder-next/controller.go:engine/overlay/controller.go; do \
+		diff -u "$${pair%%:*}" "$${pair#*:}"; test $$? -eq 1 || exit 2; \
+	done
 
 .PHONY: clean
 clean: ## remove what was built; the caches of go stay

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -94,7 +95,15 @@ func sample() *data {
 		name := "Walk/layers=127/compressions=2/" + walk.kind
 		d.Guard = append(d.Guard, benchmark{name, 1, "ns/op", walk.nanos}, benchmark{name, 1, "allocs/op", 7})
 	}
-	d.Guard = append(d.Guard, benchmark{"ExportLiveBytes/guarded", 1, "live-B", 5 << 20}, benchmark{"ExportLiveBytes/main", 1, "live-B", 10 << 20})
+	d.Guard = append(d.Guard,
+		benchmark{"ExportLiveBytes/guarded/records=500/layers=127", 1, "live-B", 5 << 20},
+		benchmark{"ExportLiveBytes/main/records=500/layers=127", 1, "live-B", 10 << 20},
+		benchmark{"UpstreamLiveBytes/layers=12", 1, "live-B/remote", 4 << 10})
+	for compressions := 1; compressions <= 2; compressions++ {
+		for records := 500; records <= 4000; records *= 2 {
+			d.Guard = append(d.Guard, benchmark{fmt.Sprintf("ExportRecords/compressions=%d/records=%d", compressions, records), 1, "ns/op", float64(records) * 1e5})
+		}
+	}
 	return d
 }
 

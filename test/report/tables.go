@@ -162,20 +162,51 @@ func (d *data) RemotesTable() string {
 	return table(rows...)
 }
 
+// liveSizes are the exports whose memory is measured.
+var liveSizes = []struct{ records, layers int }{{250, 127}, {500, 127}, {500, 64}}
+
 // LiveTable is what the benchmarks of guard/ say of the memory that is kept.
 func (d *data) LiveTable() string {
-	kept := d.Guard.text("ExportLiveBytes/guarded", "live-B", units.BytesSize)
-	if kept == "" {
-		return ""
+	rows := [][]string{{"records", "layers of each", "an export of the guard", "main remotes of upstream alone"}}
+	for _, size := range liveSizes {
+		name := fmt.Sprintf("/records=%d/layers=%d", size.records, size.layers)
+		kept := d.Guard.text("ExportLiveBytes/guarded"+name, "live-B", units.BytesSize)
+		if kept == "" {
+			continue
+		}
+		rows = append(rows, []string{strconv.Itoa(size.records), strconv.Itoa(size.layers), kept, d.Guard.text("ExportLiveBytes/main"+name, "live-B", units.BytesSize)})
 	}
-	rows := [][]string{
-		{"", "kept"},
-		{"an export of the guard", kept},
-		{"the same number of main remotes", d.Guard.text("ExportLiveBytes/main", "live-B", units.BytesSize)},
-	}
+	return tableIfAny(rows)
+}
+
+// RemoteTable is what the benchmarks of guard/ say of the memory of upstream's product.
+func (d *data) RemoteTable() string {
+	rows := [][]string{{"layers", "remotes in 2 compressions", "memory of each"}}
 	for _, layers := range []int{12, 16, 18} {
-		each := d.Guard.text(fmt.Sprintf("UpstreamLiveBytes/layers=%d", layers), "live-B/remote", units.BytesSize)
-		rows = append(rows, []string{fmt.Sprintf("upstream, for each of the 2^%d remotes of %d layers in 2 compressions", layers-1, layers), each})
+		if each := d.Guard.text(fmt.Sprintf("UpstreamLiveBytes/layers=%d", layers), "live-B/remote", units.BytesSize); each != "" {
+			rows = append(rows, []string{strconv.Itoa(layers), fmt.Sprintf("2^%d", layers-1), each})
+		}
+	}
+	return tableIfAny(rows)
+}
+
+// OwnTable is what the benchmarks of guard/ say of the time that the guard itself takes.
+func (d *data) OwnTable() string {
+	rows := [][]string{{"records", "one compression", "beside half as many", "two compressions", "beside half as many"}}
+	for records := 1000; records <= 4000; records *= 2 {
+		row := []string{strconv.Itoa(records)}
+		for compressions := 1; compressions <= 2; compressions++ {
+			name := func(records int) string {
+				return fmt.Sprintf("ExportRecords/compressions=%d/records=%d", compressions, records)
+			}
+			half, ok := d.Guard.value(name(records/2), "ns/op")
+			took, both := d.Guard.value(name(records), "ns/op")
+			if !ok || !both {
+				return ""
+			}
+			row = append(row, nanoseconds(took), ratio(took/half))
+		}
+		rows = append(rows, row)
 	}
 	return table(rows...)
 }
