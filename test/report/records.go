@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -181,45 +182,23 @@ func (d *data) recordsOf(daemon string, of records, export int) (records, bool) 
 	return records{}, false
 }
 
-// RecordsMemoryTable has a row for each number of records and export.
+// RecordsMemoryTable has a row for each number of records, of the first export: the next one
+// begins with what the history of the first has left.
 func (d *data) RecordsMemoryTable() string {
-	rows := [][]string{{"records", "export", "stock", "guarded", "", "of it traces", "guarded beside stock without traces", "stock, with history", "guarded, with history"}}
-	d.eachRecords(func(stocks, ours records) {
+	rows := [][]string{{"records", "stock", "guarded", "guarded beside stock", "of it traces: stock", "guarded", "without traces", "with history: stock", "guarded"}}
+	for _, s := range recordsSettings {
+		stocks, ok := d.recordsOf(stock, s, 1)
+		ours, both := d.recordsOf(guarded, s, 1)
+		if !ok || !both || s.Limit != none {
+			continue
+		}
 		rows = append(rows, []string{
-			fmt.Sprint(ours.Records), fmt.Sprint(ours.Export),
-			size(stocks.Growth), size(ours.Growth), ratio(float64(ours.Growth) / float64(stocks.Growth)),
-			size(stocks.Trace) + ", " + size(ours.Trace), ratio(float64(ours.Growth-ours.Trace) / float64(stocks.Growth-stocks.Trace)),
+			strconv.Itoa(s.Records), size(stocks.Growth), size(ours.Growth), ratio(float64(ours.Growth) / float64(stocks.Growth)),
+			size(stocks.Trace), size(ours.Trace), ratio(float64(ours.Growth-ours.Trace) / float64(stocks.Growth-stocks.Trace)),
 			size(stocks.WithHistory), size(ours.WithHistory),
 		})
-	})
-	return tableIfAny(rows)
-}
-
-// RecordsTimeTable has a row for each number of records, of the last export.
-func (d *data) RecordsTimeTable() string {
-	rows := [][]string{{"records", "stock: collecting", "whole", "guarded: collecting", "", "whole", ""}}
-	d.eachRecords(func(stocks, ours records) {
-		if ours.Export == recordsExports {
-			rows = append(rows, []string{
-				fmt.Sprint(ours.Records), duration(stocks.Prepare), duration(stocks.Total),
-				duration(ours.Prepare), ratio(ours.Prepare / stocks.Prepare), duration(ours.Total), ratio(ours.Total / stocks.Total),
-			})
-		}
-	})
-	return tableIfAny(rows)
-}
-
-// eachRecords calls f with every export without a limit that both daemons have finished.
-func (d *data) eachRecords(f func(stocks, ours records)) {
-	for _, s := range recordsSettings {
-		for export := 1; s.Limit == none && export <= recordsExports; export++ {
-			stocks, ok := d.recordsOf(stock, s, export)
-			ours, both := d.recordsOf(guarded, s, export)
-			if ok && both && !stocks.Killed && !ours.Killed {
-				f(stocks, ours)
-			}
-		}
 	}
+	return tableIfAny(rows)
 }
 
 // RecordsLimitTable says what became of daemons with a limit.
@@ -227,7 +206,7 @@ func (d *data) RecordsLimitTable() string {
 	rows := [][]string{{"records", "layers of the base", "export", column{stock, limit}.String(), column{guarded, limit}.String()}}
 	for _, s := range recordsSettings {
 		for export := 1; s.Limit != none && export <= recordsExports; export++ {
-			row := []string{fmt.Sprint(s.Records), fmt.Sprint(s.Layers), fmt.Sprint(export)}
+			row := []string{strconv.Itoa(s.Records), strconv.Itoa(s.Layers), strconv.Itoa(export)}
 			var measured bool
 			for _, daemon := range []string{stock, guarded} {
 				r, ok := d.recordsOf(daemon, s, export)
@@ -249,5 +228,5 @@ func (r records) fate(came bool) string {
 	case r.Killed:
 		return "killed"
 	}
-	return fmt.Sprintf("done, %s", duration(r.Total))
+	return "done"
 }
