@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -10,8 +11,10 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
+	"github.com/moby/buildkit/session"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/util/compression"
+	"github.com/moby/buildkit/util/contentutil"
 	"github.com/moby/buildkit/worker"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
@@ -44,6 +47,25 @@ func (c *testCache) stages(tb testing.TB, stages, steps, layers int, variants ..
 		c.Convert(tb, ref, variants...)
 	}
 	slices.Reverse(refs)
+	return refs
+}
+
+// onLazy makes refs with layers from number n on: two that are lazy, and one upon them that is
+// not.
+func (c *testCache) onLazy(tb testing.TB, n int) []cache.ImmutableRef {
+	elsewhere := contentutil.NewBuffer()
+	handlers := cache.DescHandlers{}
+	var refs []cache.ImmutableRef
+	var parent cache.ImmutableRef
+	for i, store := range []content.Ingester{elsewhere, elsewhere, c.Store} {
+		desc, data := cachetest.Layer(tb, n+i, compression.Gzip)
+		require.NoError(tb, content.WriteBlob(c.Ctx, store, desc.Digest.String(), bytes.NewReader(data), desc))
+		handlers[desc.Digest] = &cache.DescHandler{Provider: func(session.Group) content.Provider { return elsewhere }}
+		ref, err := c.Manager.GetByBlob(c.Ctx, desc, parent, handlers)
+		require.NoError(tb, err)
+		tb.Cleanup(func() { require.NoError(tb, ref.Release(context.WithoutCancel(c.Ctx))) })
+		refs, parent = append(refs, ref), ref
+	}
 	return refs
 }
 

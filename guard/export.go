@@ -10,6 +10,8 @@ import (
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/worker"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/choice"
@@ -48,6 +50,9 @@ type export struct {
 	closed bool
 	// chains has the chains of the answers, protected by mu.
 	chains choice.Chains
+	// layers has the descriptor of each layer of the answers that is in the store of its
+	// worker, by the ref of that layer alone; protected by mu.
+	layers map[refKey]ocispecs.Descriptor
 	// observed is what ModeEnforce would have done, protected by mu.
 	observed tally
 	// skipped is who had set ModeBlock when a record was skipped, empty if none
@@ -135,7 +140,7 @@ func (e *export) close(ctx context.Context) {
 func (e *export) end(ctx context.Context) {
 	e.mu.Lock()
 	refs := e.refs
-	e.refs, e.answers, e.stores, e.chains = nil, nil, nil, choice.Chains{}
+	e.refs, e.answers, e.stores, e.chains, e.layers = nil, nil, nil, choice.Chains{}, nil
 	e.mu.Unlock()
 	for _, ref := range refs {
 		if err := ref.Release(context.WithoutCancel(ctx)); err != nil {
@@ -183,6 +188,46 @@ func (e *export) keepAnswer(w worker.Worker, ref cache.ImmutableRef, remote *sol
 		e.answers = make(map[refKey]*solver.Remote)
 	}
 	e.answers[refKey{w, ref.ID()}] = remote
+}
+
+// described returns the chain of the layers of a ref if an earlier answer has described each
+// of them. Upstream describes a layer in the same way wherever it stands: by its own ref, and
+// if it is lazy by where to pull it from (cache/remote.go, getRemote; cache/refs.go, ociDesc).
+func (e *export) described(w worker.Worker, layers []string) []ocispecs.Descriptor {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(layers) == 0 || len(e.layers) == 0 {
+		return nil
+	}
+	chain := make([]ocispecs.Descriptor, len(layers))
+	for i, id := range layers {
+		desc, ok := e.layers[refKey{w, id}]
+		if !ok {
+			return nil
+		}
+		chain[i] = desc
+	}
+	return chain
+}
+
+// describe keeps the descriptors of the layers of a ref that are not lazy.
+func (e *export) describe(w worker.Worker, layers []string, chain []ocispecs.Descriptor, isLazy func(digest.Digest) bool) {
+	if len(layers) != len(chain) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	if e.layers == nil {
+		e.layers = make(map[refKey]ocispecs.Descriptor)
+	}
+	for i, id := range layers {
+		if !isLazy(chain[i].Digest) {
+			e.layers[refKey{w, id}] = chain[i]
+		}
+	}
 }
 
 // share returns a remote whose chain shares its memory with that of other records. A

@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -14,6 +15,7 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -178,4 +180,77 @@ func TestRecordsShareTheirChains(t *testing.T) {
 	chains[0].Descriptors[0].Annotations["shared"] = "yes"
 	assert.Equal(t, "yes", chains[1].Descriptors[0].Annotations["shared"])
 	assert.NotEqual(t, chains[0].Descriptors[5].Digest, chains[1].Descriptors[5].Digest)
+}
+
+// TestLayersAreDescribedOnce asks for the topmost records first, as upstream does: what is
+// below them is known then.
+func TestLayersAreDescribedOnce(t *testing.T) {
+	c := newTestCache(t)
+	g := newTestGuard(t, config.Config{})
+	w := g.Worker(c.worker())
+	refs := c.stages(t, 2, 3, 7, compression.Zstd)
+	e := decorated(t, g, "registry", contentExporter(contentutil.NewBuffer(), compression.New(compression.Gzip)), nil)
+	var asked []int
+	for _, ref := range refs {
+		counting := &countingRef{ImmutableRef: ref}
+		_, err := getRemotes(c.Ctx, w, counting, cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+		require.NoError(t, err)
+		asked = append(asked, counting.asked)
+	}
+	assert.Equal(t, []int{1, 0, 0, 1, 0, 0}, asked)
+}
+
+// TestDescribedLayersAreUpstreams asks for refs of all kinds in any order, and holds that each
+// has the chain that upstream has.
+func TestDescribedLayersAreUpstreams(t *testing.T) {
+	c := newTestCache(t)
+	refs := c.stages(t, 2, 3, 7, compression.Zstd)
+	merged, err := c.Manager.Merge(c.Ctx, []cache.ImmutableRef{refs[0], refs[4]}, nil)
+	require.NoError(t, err)
+	release := func(ref cache.ImmutableRef) {
+		t.Cleanup(func() { require.NoError(t, ref.Release(context.WithoutCancel(c.Ctx))) })
+	}
+	release(merged)
+	diffed, err := c.Manager.Diff(c.Ctx, refs[2], refs[1], nil)
+	require.NoError(t, err)
+	release(diffed)
+	refs = append(refs, merged, diffed)
+	refs = append(refs, c.onLazy(t, 900)...)
+
+	for name, comp := range map[string]compression.Config{
+		"gzip":        compression.New(compression.Gzip),
+		"zstd":        compression.New(compression.Zstd),
+		"forced zstd": compression.New(compression.Zstd).SetForce(true),
+	} {
+		if comp.Force {
+			c.Convert(t, merged, compression.Zstd)
+		}
+		want := make([][]ocispecs.Descriptor, len(refs))
+		for i, ref := range refs {
+			if remotes, err := ref.GetRemotes(c.Ctx, false, cacheconfig.RefConfig{Compression: comp}, false, nil); err == nil {
+				want[i] = remotes[0].Descriptors
+			}
+		}
+		order := rand.New(rand.NewPCG(1, 2))
+		for range 20 {
+			g := newTestGuard(t, config.Config{})
+			w := g.Worker(c.worker())
+			e := decorated(t, g, "registry", contentExporter(contentutil.NewBuffer(), comp), nil)
+			for _, i := range order.Perm(len(refs)) {
+				remotes, err := getRemotes(c.Ctx, w, refs[i], cacheconfig.RefConfig{Compression: e.Config().Compression}, true)
+				if want[i] == nil {
+					require.Error(t, err, "%s: ref %d", name, i)
+					continue
+				}
+				require.NoError(t, err, "%s: ref %d", name, i)
+				require.Equal(t, want[i], remotes[0].Descriptors, "%s: ref %d", name, i)
+				for _, desc := range want[i] {
+					_, err := remotes[0].Provider.Info(c.Ctx, desc.Digest)
+					require.NoError(t, err, "%s: ref %d, which may be lazy", name, i)
+				}
+			}
+			_, err := e.Finalize(c.Ctx)
+			require.NoError(t, err)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/worker"
 
@@ -57,6 +58,12 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 		return []*solver.Remote{remote}, nil
 	}
 	export.holdRef(w.Worker, ref)
+	layers := w.layersOf(ctx, export, ref)
+	if export != nil && w.ContentStore() != nil {
+		if chain := export.described(w.Worker, layers); chain != nil {
+			return []*solver.Remote{w.answer(ctx, export, ref, layers, &solver.Remote{Descriptors: chain}, mode, refCfg.Compression)}, nil
+		}
+	}
 	main := refCfg
 	main.Compression.Type = w.guard.waiting(wanted, export)
 	remotes, err := w.inner(ctx, ref, createIfNeeded, main, false, s)
@@ -68,23 +75,43 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 		return remotes, nil
 	}
 	if export != nil {
-		return []*solver.Remote{w.answer(ctx, export, ref, remotes[0], mode, refCfg.Compression)}, nil
+		return []*solver.Remote{w.answer(ctx, export, ref, layers, remotes[0], mode, refCfg.Compression)}, nil
 	}
 	return w.allRemotes(ctx, mode, remotes[0], requested), nil
 }
 
-// answer returns the main remote of a ref for a decorated exporter, and keeps it.
-func (w *guardedWorker) answer(ctx context.Context, export *export, ref cache.ImmutableRef, main *solver.Remote, mode config.Mode, comp compression.Config) *solver.Remote {
+// layersOf are the IDs of the refs of the layers of a ref, bottom layer first; nil if nobody
+// asks for them. A worker with a GetRemotes of its own may describe layers by something else
+// than these.
+func (w *guardedWorker) layersOf(ctx context.Context, export *export, ref cache.ImmutableRef) []string {
+	if _, ok := w.Worker.(remotesGetter); ok || export == nil || ref == nil {
+		return nil
+	}
+	chain := ref.LayerChain()
+	ids := make([]string, len(chain))
+	for i, layer := range chain {
+		ids[i] = layer.ID()
+	}
+	if err := chain.Release(context.WithoutCancel(ctx)); err != nil {
+		bklog.G(ctx).WithError(err).WithField("ref", ref.ID()).Warn("release the layers of a ref")
+	}
+	return ids
+}
+
+// answer returns the main remote of a ref for a decorated exporter, and keeps it. Layers are
+// the IDs of the refs of its layers.
+func (w *guardedWorker) answer(ctx context.Context, export *export, ref cache.ImmutableRef, layers []string, main *solver.Remote, mode config.Mode, comp compression.Config) *solver.Remote {
 	main = export.share(main)
 	found := w.find(ctx, export, main, comp.Type)
 	spared := !comp.Force && w.guard.limits.explodes(mode, found.estimate)
 	var p *provider
-	if found.anyLazy(main.Descriptors) {
+	if main.Provider != nil && found.anyLazy(main.Descriptors) {
 		p = newProvider(main, w.ContentStore(), found, spared)
 	} else {
 		p = newStoreProvider(w.ContentStore(), found, spared)
 	}
 	found.debug(ctx, spared)
+	export.describe(w.Worker, layers, main.Descriptors, found.isLazy)
 	remote := &solver.Remote{Descriptors: main.Descriptors, Provider: p}
 	export.keepAnswer(w.Worker, ref, remote)
 	return remote
