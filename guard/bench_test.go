@@ -186,14 +186,13 @@ func BenchmarkExportRecords(b *testing.B) {
 	for compressions := 1; compressions <= 2; compressions++ {
 		c := newTestCache(b)
 		refs := c.stages(b, most/steps, steps, layers+steps, cachetest.AllCompressions[1:compressions]...)
-		w := &answeringWorker{storeWorker: storeWorker{store: c.Store}, remotes: map[string]*solver.Remote{}}
-		for _, ref := range refs {
+		for i, ref := range refs {
 			remotes, err := getRemotes(c.Ctx, c.worker(), ref, requested(compression.Gzip), false)
 			require.NoError(b, err)
-			w.remotes[ref.ID()] = remotes[0]
+			refs[i] = &answeringRef{ImmutableRef: ref, remotes: remotes}
 		}
 		g := newTestGuard(b, config.Config{})
-		worker := g.Worker(w)
+		worker := g.Worker(c.worker())
 		resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
 			"registry": func(context.Context, session.Group, map[string]string) (remotecache.Exporter, error) {
 				return forgetful{}, nil
@@ -219,14 +218,14 @@ func BenchmarkExportRecords(b *testing.B) {
 	}
 }
 
-// answeringWorker has an answer for each ref.
-type answeringWorker struct {
-	storeWorker
-	remotes map[string]*solver.Remote
+// answeringRef has an answer already.
+type answeringRef struct {
+	cache.ImmutableRef
+	remotes []*solver.Remote
 }
 
-func (w *answeringWorker) GetRemotes(_ context.Context, ref cache.ImmutableRef, _ bool, _ cacheconfig.RefConfig, _ bool, _ session.Group) ([]*solver.Remote, error) {
-	return []*solver.Remote{w.remotes[ref.ID()]}, nil
+func (r *answeringRef) GetRemotes(context.Context, bool, cacheconfig.RefConfig, bool, session.Group) ([]*solver.Remote, error) {
+	return r.remotes, nil
 }
 
 // forgetful is an exporter that keeps nothing.
