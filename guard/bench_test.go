@@ -140,6 +140,7 @@ func BenchmarkExportLiveBytes(b *testing.B) {
 		refs := c.stages(b, size.records/steps, steps, size.layers, cachetest.AllCompressions[1:]...)
 		name := fmt.Sprintf("/records=%d/layers=%d", size.records, size.layers)
 		g := newTestGuard(b, config.Config{})
+		worker := g.Worker(c.worker())
 		b.Run("guarded"+name, func(b *testing.B) {
 			resolve := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{
 				"registry": contentExporter(contentutil.NewBuffer(), compression.New(compression.Zstd)),
@@ -150,7 +151,7 @@ func BenchmarkExportLiveBytes(b *testing.B) {
 				require.NoError(b, err)
 				refCfg := requested(e.Config().Compression.Type)
 				for n, ref := range refs {
-					remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, refCfg, true)
+					remotes, err := getRemotes(c.Ctx, worker, ref, refCfg, true)
 					require.NoError(b, err)
 					require.Len(b, remotes, 1)
 					_, _, err = e.Add(digest.FromString(fmt.Sprint(n)), nil, []solver.CacheExportResult{{CreatedAt: time.Unix(int64(n), 0), Result: remotes[0]}})
