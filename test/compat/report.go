@@ -9,7 +9,7 @@ import (
 	"github.com/bkguard/bkguard/guard"
 )
 
-const reportHead = `# Releases of buildkit
+const reportHead = `# Releases of buildkit and of the Docker Engine
 
 ` + "`make compat`" + ` has written this page. With bkguard %s, which is built with buildkit
 %s, %s, linux/%s.
