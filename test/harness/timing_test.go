@@ -16,7 +16,7 @@ func TestParseTimes(t *testing.T) {
 {"vertexes":[{"name":"exporting cache to registry","started":"2026-01-01T00:00:01Z","completed":"2026-01-01T00:00:03Z"},{"name":"[1/2] FROM base"}]}
 `)
 	require.NoError(t, err)
-	assert.Equal(t, ExportTimes{Prepare: 500 * time.Millisecond, Total: 2 * time.Second}, times)
+	assert.Equal(t, ExportTimes{Prepare: 500 * time.Millisecond, Total: 2 * time.Second, Ended: time.Date(2026, 1, 1, 0, 0, 3, 0, time.UTC)}, times)
 
 	_, err = parseTimes(began)
 	require.EqualError(t, err, "the progress has no finished cache export")
