@@ -1,13 +1,9 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
-	"strings"
-
-	toml "github.com/pelletier/go-toml/v2"
 )
 
 const (
@@ -41,19 +37,7 @@ func LoadEngine() (Config, error) {
 // engine shares its cgroup with containerd and whatever else the service runs, so the
 // cgroup's limit says little about the engine. Every error is an *Error.
 func ParseEngine(file string, data []byte) (Config, error) {
-	var doc struct {
-		Guard table `toml:"guard"`
-	}
-	strict := new(toml.StrictMissingError)
-	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&doc); errors.As(err, &strict) {
-		for i := range strict.Errors {
-			if key := strict.Errors[i].Key(); len(key) > 0 && !strings.EqualFold(key[0], "guard") {
-				line, _ := strict.Errors[i].Position()
-				return Config{}, &Error{File: file, Line: line, Key: fullKey(key), Err: notAllowed("unknown table", key[0], []string{"guard"})}
-			}
-		}
-	}
-	c, err := parse(file, data)
+	c, err := parse(file, data, true)
 	if err != nil {
 		return Config{}, err
 	}

@@ -93,16 +93,17 @@ var (
 // Parse reads the [guard] table out of the text of a buildkitd.toml; file names
 // it in errors. Every error is an *Error.
 func Parse(file string, data []byte) (Config, error) {
-	c, err := parse(file, data)
+	c, err := parse(file, data, false)
 	if err != nil {
 		return Config{}, err
 	}
 	return c.WithDefaults(), nil
 }
 
-// parse is Parse without the defaults.
-func parse(file string, data []byte) (Config, error) {
-	t, err := decode(file, data)
+// parse is Parse without the defaults, of a file that has nothing but the [guard] table if
+// it is the guard's own.
+func parse(file string, data []byte, own bool) (Config, error) {
+	t, err := decode(file, data, own)
 	if err != nil {
 		return Config{}, err
 	}
@@ -112,22 +113,26 @@ func parse(file string, data []byte) (Config, error) {
 }
 
 // decode reads the table as it is written; its values are not checked.
-func decode(file string, data []byte) (table, error) {
+func decode(file string, data []byte, own bool) (table, error) {
 	var doc struct {
 		Guard table `toml:"guard"`
 	}
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&doc)
-	return doc.Guard, decodeError(file, err)
+	return doc.Guard, decodeError(file, err, own)
 }
 
 // decodeError turns an error of the TOML decoder into one of ours; unknown keys
-// outside of [guard] are upstream's affair.
-func decodeError(file string, err error) error {
+// outside of [guard] are upstream's affair, unless the file is the guard's own.
+func decodeError(file string, err error, own bool) error {
 	if strict := new(toml.StrictMissingError); errors.As(err, &strict) {
 		for i := range strict.Errors {
-			if key := strict.Errors[i].Key(); len(key) > 0 && strings.EqualFold(key[0], "guard") {
-				line, _ := strict.Errors[i].Position()
+			key := strict.Errors[i].Key()
+			line, _ := strict.Errors[i].Position()
+			switch {
+			case len(key) > 0 && strings.EqualFold(key[0], "guard"):
 				return &Error{File: file, Line: line, Key: fullKey(key), Err: unknownKey(key)}
+			case len(key) > 0 && own:
+				return &Error{File: file, Line: line, Key: fullKey(key), Err: notAllowed("unknown table", key[0], []string{"guard"})}
 			}
 		}
 		return nil

@@ -39,7 +39,7 @@ func EngineSettings(file string, data []byte) ([]Setting, error) {
 
 // settings are those of a configuration that was read from a file.
 func settings(file string, data []byte, c Config) ([]Setting, error) {
-	t, err := decode(file, data)
+	t, err := decode(file, data, false)
 	if err != nil {
 		return nil, err
 	}
