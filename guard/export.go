@@ -194,11 +194,11 @@ func (e *export) keepAnswer(w worker.Worker, ref cache.ImmutableRef, remote *sol
 // of them. Upstream describes a layer in the same way wherever it stands: by its own ref, and
 // if it is lazy by where to pull it from (cache/remote.go, getRemote; cache/refs.go, ociDesc).
 func (e *export) described(w worker.Worker, layers []string) []ocispecs.Descriptor {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(layers) == 0 || len(e.layers) == 0 {
+	if len(layers) == 0 {
 		return nil
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	chain := make([]ocispecs.Descriptor, len(layers))
 	for i, id := range layers {
 		desc, ok := e.layers[refKey{w, id}]

@@ -58,11 +58,9 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 		return []*solver.Remote{remote}, nil
 	}
 	export.holdRef(w.Worker, ref)
-	layers := w.layersOf(ctx, export, ref)
-	if export != nil && w.ContentStore() != nil {
-		if chain := export.described(w.Worker, layers); chain != nil {
-			return []*solver.Remote{w.answer(ctx, export, ref, layers, &solver.Remote{Descriptors: chain}, mode, refCfg.Compression)}, nil
-		}
+	layers := w.layerRefs(ctx, export, ref)
+	if chain := export.described(w.Worker, layers); chain != nil {
+		return []*solver.Remote{w.answer(ctx, export, ref, layers, &solver.Remote{Descriptors: chain}, mode, refCfg.Compression)}, nil
 	}
 	main := refCfg
 	main.Compression.Type = w.guard.waiting(wanted, export)
@@ -80,11 +78,11 @@ func (w *guardedWorker) GetRemotes(ctx context.Context, ref cache.ImmutableRef, 
 	return w.allRemotes(ctx, mode, remotes[0], requested), nil
 }
 
-// layersOf are the IDs of the refs of the layers of a ref, bottom layer first; nil if nobody
+// layerRefs are the IDs of the refs of the layers of a ref, bottom layer first; nil if nobody
 // asks for them. A worker with a GetRemotes of its own may describe layers by something else
-// than these.
-func (w *guardedWorker) layersOf(ctx context.Context, export *export, ref cache.ImmutableRef) []string {
-	if _, ok := w.Worker.(remotesGetter); ok || export == nil || ref == nil {
+// than these, and one without a content store is answered by upstream.
+func (w *guardedWorker) layerRefs(ctx context.Context, export *export, ref cache.ImmutableRef) []string {
+	if _, ok := w.Worker.(remotesGetter); ok || export == nil || ref == nil || w.ContentStore() == nil {
 		return nil
 	}
 	chain := ref.LayerChain()
