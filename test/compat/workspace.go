@@ -60,13 +60,13 @@ func (w workspace) build(ctx context.Context) error {
 // compressions in 512 MiB, and keeps a cache inline.
 var scenarios = []string{"TestExportSurvives/61_layers", "TestInlineKeepsCache"}
 
-// export plays the scenarios on the daemon.
+// export plays the scenarios on buildkitd.
 func (w workspace) export(ctx context.Context) error {
-	return w.play(ctx, "./test", scenarios, "buildctl", "buildkitd-stock", "tools")
+	return w.play(ctx, "./test", "buildctl", "buildkitd-stock", "tools")
 }
 
-// play runs tests of a package. The programs that are named are those of the checkout.
-func (w workspace) play(ctx context.Context, tests string, scenarios []string, programs ...string) error {
+// play runs the scenarios of a package of tests. The programs that are named are those of the checkout.
+func (w workspace) play(ctx context.Context, tests string, programs ...string) error {
 	for _, name := range programs {
 		if err := os.Symlink(filepath.Join(w.source.dir, "bin", name), filepath.Join(w.dir, "bin", name)); err != nil {
 			return err
