@@ -31,8 +31,7 @@ func measureCrowd(ctx context.Context, b *bench) (any, error) {
 	var all []export
 	for _, s := range crowdSettings {
 		for _, kind := range crowdKinds {
-			e := export{setting: s, Round: 1}
-			e.Layers, e.Daemon, e.Compressions = crowdLayers, kind.daemon, kind.compressions
+			e := export{setting: kind.of(s), Round: 1}
 			if err := b.step(e.String(), func() error { return b.crowd(ctx, base, &e) }); err != nil {
 				return nil, fmt.Errorf("%v: %w", e.setting, err)
 			}
@@ -46,6 +45,12 @@ func measureCrowd(ctx context.Context, b *bench) (any, error) {
 type crowdKind struct {
 	daemon       string
 	compressions int
+}
+
+// of is a setting of this kind.
+func (k crowdKind) of(s setting) setting {
+	s.Layers, s.Daemon, s.Compressions = crowdLayers, k.daemon, k.compressions
+	return s
 }
 
 var crowdKinds = []crowdKind{{stock, 1}, {stock, 2}, {guarded, 2}}
@@ -80,11 +85,9 @@ func (d *data) CrowdTable() string {
 		row := []string{strconv.Itoa(s.Exports), size(s.Limit)}
 		var measured bool
 		for _, kind := range crowdKinds {
-			of := s
-			of.Layers, of.Daemon, of.Compressions = crowdLayers, kind.daemon, kind.compressions
 			var text string
 			for _, found := range summaries {
-				if found.setting == of {
+				if found.setting == kind.of(s) {
 					text, measured = found.text(), true
 				}
 			}

@@ -62,10 +62,8 @@ func sample() *data {
 		}
 	}
 	for _, kind := range crowdKinds {
-		s := crowdSettings[0]
-		s.Layers, s.Daemon, s.Compressions = crowdLayers, kind.daemon, kind.compressions
 		killed := kind == crowdKind{stock, 2}
-		d.Crowd = append(d.Crowd, export{setting: s, Round: 1, outcome: outcome{1, killed, 200 << 20, 2}})
+		d.Crowd = append(d.Crowd, export{setting: kind.of(crowdSettings[0]), Round: 1, outcome: outcome{1, killed, 200 << 20, 2}})
 	}
 	for _, r := range []records{recordsSettings[0], recordsSettings[4]} {
 		for _, r.Daemon = range []string{stock, guarded} {
