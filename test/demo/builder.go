@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"path/filepath"
-	"strings"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -45,8 +44,7 @@ type engine struct{ *harness.Engine }
 
 func (e engine) build(ctx context.Context, b build) (harness.BuildResult, error) {
 	return e.Build(ctx, harness.BuildxBuild{
-		// The engine has no network that it could give to a step.
-		Dockerfile: strings.ReplaceAll(b.dockerfile, "RUN [", "RUN --network=none ["),
+		Dockerfile: harness.WithoutNetwork(b.dockerfile),
 		Output:     b.output,
 		CacheTo:    given(b.exportCache),
 		CacheFrom:  given(b.importCache),

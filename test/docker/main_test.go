@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -109,7 +108,7 @@ func startDaemon(t *testing.T, registry *harness.Registry) *harness.Daemon {
 	return d
 }
 
-// dockerfile has RUN steps on a base image. The engine of the tests has no network for them.
+// dockerfile has RUN steps on a base image.
 func dockerfile(base string) string {
-	return strings.ReplaceAll(harness.RunSteps(base, steps), "RUN [", "RUN --network=none [")
+	return harness.WithoutNetwork(harness.RunSteps(base, steps))
 }

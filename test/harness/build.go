@@ -74,6 +74,12 @@ func RunSteps(base string, steps int) string {
 	return text
 }
 
+// WithoutNetwork is a Dockerfile whose RUN steps have no network, which an [Engine] has none
+// of to give.
+func WithoutNetwork(dockerfile string) string {
+	return strings.ReplaceAll(dockerfile, "RUN [", "RUN --network=none [")
+}
+
 // LargeSteps is a Dockerfile with so many RUN steps on a base image, which has a
 // LayerSize: each step makes a layer of that size.
 func LargeSteps(base string, steps int) string {

@@ -26,24 +26,31 @@ type BuildxBuild struct {
 // Buildx runs a build on the daemon with the buildx program. The error is a
 // *BuildError when buildx reports a failure. It keeps its state in a directory of
 // its own, and needs no docker.
-func (d *Daemon) Buildx(ctx context.Context, binary string, b BuildxBuild) (result BuildResult, err error) {
+func (d *Daemon) Buildx(ctx context.Context, binary string, b BuildxBuild) (BuildResult, error) {
+	return b.run(ctx, binary, "daemon", nil, "create", "--driver", "remote", "--name", "daemon", d.Address())
+}
+
+// run builds with a builder, which buildx makes before with the arguments that follow, if
+// there are any; env is added to a nearly empty environment.
+func (b BuildxBuild) run(ctx context.Context, binary, builder string, env []string, create ...string) (result BuildResult, err error) {
 	err = withTempDir(func(dir string) error {
 		buildx := func(args ...string) (string, error) {
 			return Run(ctx, Command{
 				Path: binary,
 				Args: args,
 				Dir:  dir,
-				Env:  []string{"HOME=" + dir, "BUILDX_CONFIG=" + filepath.Join(dir, "buildx")},
+				Env:  append([]string{"HOME=" + dir, "BUILDX_CONFIG=" + filepath.Join(dir, "buildx")}, env...),
 			})
 		}
 		if err := b.write(dir); err != nil {
 			return fmt.Errorf("prepare a build: %w", err)
 		}
-		created, err := buildx("create", "--driver", "remote", "--name", "daemon", d.Address())
-		if err != nil {
-			return fmt.Errorf("create a builder: %w: %s", err, created)
+		if len(create) > 0 {
+			if created, err := buildx(create...); err != nil {
+				return fmt.Errorf("create a builder: %w: %s", err, created)
+			}
 		}
-		out, err := buildx(b.args("daemon")...)
+		out, err := buildx(b.args(builder)...)
 		if err != nil {
 			return &BuildError{Err: err, Output: out}
 		}

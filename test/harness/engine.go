@@ -107,24 +107,9 @@ func (e *Engine) Address() string { return e.daemon.Address() }
 
 // Build builds with the builder of the engine. The error is a *BuildError when buildx reports
 // a failure.
-func (e *Engine) Build(ctx context.Context, b BuildxBuild) (result BuildResult, err error) {
-	err = withTempDir(func(dir string) error {
-		if err := b.write(dir); err != nil {
-			return fmt.Errorf("prepare a build: %w", err)
-		}
-		out, err := Run(ctx, Command{
-			Path: e.buildx,
-			Args: b.args("default"), // the one of DOCKER_HOST
-			Dir:  dir,
-			Env:  []string{"HOME=" + dir, "BUILDX_CONFIG=" + filepath.Join(dir, "buildx"), "DOCKER_HOST=" + e.Address()},
-		})
-		if err != nil {
-			return &BuildError{Err: err, Output: out}
-		}
-		result = parseProgress(out)
-		return nil
-	})
-	return result, err
+func (e *Engine) Build(ctx context.Context, b BuildxBuild) (BuildResult, error) {
+	// The builder of DOCKER_HOST has this name.
+	return b.run(ctx, e.buildx, "default", []string{"DOCKER_HOST=" + e.Address()})
 }
 
 // Log returns all that the engine has written so far.
