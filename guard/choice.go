@@ -27,8 +27,9 @@ type record struct {
 func layersOf(pool *choice.Pool, main *solver.Remote) []*choice.Layer {
 	p, worker := main.Provider.(*provider)
 	layers := make([]*choice.Layer, len(main.Descriptors))
+	var l choice.Layer
 	for i, own := range main.Descriptors {
-		l := choice.Layer{Own: choice.Blob{Descriptor: own, Provider: main.Provider, Worker: worker}}
+		l = choice.Layer{Own: choice.Blob{Descriptor: own, Provider: main.Provider, Worker: worker}, Variants: l.Variants[:0]}
 		if worker {
 			l.Own.Local = !p.found.isLazy(own.Digest)
 			if p.found.layers != nil {

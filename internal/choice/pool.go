@@ -67,25 +67,41 @@ type pooled struct {
 }
 
 // Add puts the blobs of a layer of a record into the pool, and returns the layer,
-// which is the same for all records that own the same blob.
+// which is the same for all records that own the same blob. The slice of variants is not kept.
 func (p *Pool) Add(l Layer) *Layer {
 	if p.blobs == nil {
 		p.blobs = make(map[digest.Digest]map[digest.Digest]pooled)
 		p.layers = make(map[[2]digest.Digest]*Layer)
 	}
 	k := key(l.Own.Descriptor)
+	id := [2]digest.Digest{k, l.Own.Digest}
+	known := p.layers[id]
+	if known != nil && known.tells(l) {
+		return known
+	}
 	p.addBlob(k, pooled{l.Own, true})
 	for _, v := range l.Variants {
 		p.addBlob(k, pooled{v, false})
 	}
-	id := [2]digest.Digest{k, l.Own.Digest}
-	known := p.layers[id]
 	if known == nil {
 		known = &Layer{Own: l.Own}
 		p.layers[id] = known
 	}
 	known.add(l.Variants)
 	return known
+}
+
+// tells reports whether the blobs of another layer with the same own blob would add nothing
+// to those of this one, as with most records of an export.
+func (l *Layer) tells(other Layer) bool {
+	return l.Own.tells(other.Own) && slices.EqualFunc(l.Variants, other.Variants, Blob.tells)
+}
+
+// tells reports whether another blob is the same one from the same kind of place, made at the
+// same time.
+func (b Blob) tells(other Blob) bool {
+	return b.Digest == other.Digest && b.Local == other.Local && b.Worker == other.Worker &&
+		b.Annotations[CreatedAt] == other.Annotations[CreatedAt]
 }
 
 // add adds variants in the order of their digests. Two workers may know different
