@@ -142,9 +142,7 @@ func TestFaultDiskFullWhileConverting(t *testing.T) {
 	})
 }
 
-// TestFaultKilledWhileConverting starts the daemon again on its root. It may find a temporary
-// file that containerd has not noted before the kill and never collects: that is no part of
-// the guard's work.
+// TestFaultKilledWhileConverting starts the daemon again on its root.
 func TestFaultKilledWhileConverting(t *testing.T) {
 	t.Parallel()
 	daemon, build := slowConversion(t, harness.DaemonOptions{})
@@ -155,6 +153,7 @@ func TestFaultKilledWhileConverting(t *testing.T) {
 		}))
 		require.NoError(t, daemon.Restart(t.Context()))
 		requireNothingLeft(t, daemon, build)
+		requireNoIngests(t, daemon)
 	})
 }
 

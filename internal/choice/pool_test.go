@@ -20,10 +20,12 @@ func TestLaterRecordAddsWhatItKnows(t *testing.T) {
 			before: func(l *Layer) { l.Own.Worker = false },
 			change: func(l *Layer) { l.Own.Provider = later },
 		},
-		"own blob was made earlier":   {change: func(l *Layer) { l.Own.Annotations[CreatedAt] = "1" }},
-		"variant was pulled":          {change: func(l *Layer) { l.Variants[0].Local, l.Variants[0].Provider = true, later }},
-		"there is one more variant":   {change: func(l *Layer) { l.Variants = append(l.Variants, later.blobOf(0, 3)) }},
-		"the variant is another one":  {change: func(l *Layer) { l.Variants[0].Descriptor, l.Variants[0].Provider = later.blobOf(0, 1).Descriptor, later }},
+		"own blob was made earlier": {change: func(l *Layer) { l.Own.Annotations[CreatedAt] = "1" }},
+		"variant was pulled":        {change: func(l *Layer) { l.Variants[0].Local, l.Variants[0].Provider = true, later }},
+		"there is one more variant": {change: func(l *Layer) { l.Variants = append(l.Variants, later.blobOf(0, 3)) }},
+		"the variant is another one": {change: func(l *Layer) {
+			l.Variants[0].Descriptor, l.Variants[0].Provider = later.blobOf(0, 1).Descriptor, later
+		}},
 		"nothing else is known of it": {},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,10 +30,12 @@ func (d *Daemon) inRoot(path string) string {
 // ballast is the file that fills a root.
 func (d *Daemon) ballast() string { return d.inRoot("ballast") }
 
-// Ingests are the directories of the blobs that a daemon with a worker of its own is
-// writing.
+// Ingests are the files by which containerd knows the blobs that a daemon with a worker of its
+// own is writing. A daemon that is killed while it removes a blob's directory, stock too, can
+// leave other files in it, which containerd never finds again
+// (plugins/content/local/store.go, WalkStatusRefs).
 func (d *Daemon) Ingests() ([]string, error) {
-	return filepath.Glob(d.inRoot("runc-overlayfs/content/ingest/*"))
+	return filepath.Glob(d.inRoot("runc-overlayfs/content/ingest/*/ref"))
 }
 
 // Fill leaves so many bytes of the root free; it must be a tmpfs.
