@@ -92,7 +92,7 @@ bench: daemon/vendor/modules.txt ## measure the guard beside upstream, without a
 	cd daemon && go test -run '^$$' -bench . -benchtime 1x ./uploads
 
 .PHONY: bench-report
-bench-report: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## measure guarded beside stock for most of an hour; writes docs/benchmarks.md and its plots
+bench-report: $(PARTS) $(ENGINES) bin/tools/versitygw bin/tools/azurite runc ## measure guarded beside stock for most of an hour; writes docs/benchmarks.md and its plots
 	go run ./test/report
 
 FUZZTIME ?= 10m

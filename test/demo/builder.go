@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -62,13 +61,7 @@ func (p *player) start(ctx context.Context) (builder, error) {
 		})
 		return buildkitd{d}, err
 	}
-	tools := filepath.Dir(p.programs.Registry)
-	e, err := harness.StartEngine(ctx, harness.EngineOptions{
-		Binary:      p.binary,
-		Containerd:  filepath.Join(tools, "containerd"),
-		Buildx:      filepath.Join(tools, "buildx"),
-		MemoryLimit: p.memory,
-	})
+	e, err := harness.StartEngine(ctx, harness.EngineOptions{Binary: p.binary, MemoryLimit: p.memory})
 	return engine{e}, err
 }
 

@@ -54,18 +54,11 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-// withTools adds the programs that an engine needs.
-func withTools(t *testing.T, o harness.EngineOptions) harness.EngineOptions {
-	t.Helper()
-	o.Containerd, o.Buildx = tool(t, "containerd"), tool(t, "buildx")
-	return o
-}
-
 // startEngine starts an engine that is stopped with the test, whose log is kept when the test
 // has failed.
 func startEngine(t *testing.T, o harness.EngineOptions) *harness.Engine {
 	t.Helper()
-	e, err := harness.StartEngine(t.Context(), withTools(t, o))
+	e, err := harness.StartEngine(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		exit, err := e.Stop(context.Background())

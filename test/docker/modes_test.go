@@ -108,7 +108,7 @@ func TestBadConfigurationStopsTheEngine(t *testing.T) {
 			if test.env != "" {
 				o.Env = []string{test.env}
 			}
-			_, err := harness.StartEngine(t.Context(), withTools(t, o))
+			_, err := harness.StartEngine(t.Context(), o)
 			var start *harness.StartError
 			require.ErrorAs(t, err, &start)
 			assert.Equal(t, 1, start.Exit.Code)

@@ -10,16 +10,10 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// EngineOptions says how to start a Docker Engine. Binary, Containerd and Buildx are
-// required.
+// EngineOptions says how to start a Docker Engine. Binary is required.
 type EngineOptions struct {
 	// Binary is the dockerd to run.
 	Binary string
-	// Containerd is the program that the engine starts one of its own of. Its shim must be
-	// beside it.
-	Containerd string
-	// Buildx is the client that builds.
-	Buildx string
 	// Config is the text of the guard's configuration file; empty means there is none.
 	Config string
 	// GraphDriver selects the image store that the engine had before containerd's.
@@ -45,13 +39,22 @@ type Engine struct {
 // StartEngine starts an engine and returns when its API answers. The error is a *StartError
 // when the engine ended by itself. Nothing is left of an engine that could not be started.
 func StartEngine(ctx context.Context, o EngineOptions) (_ *Engine, err error) {
+	buildx, err := FindTool("buildx")
+	if err != nil {
+		return nil, err
+	}
+	// The engine starts a containerd of its own, which finds its shim beside itself.
+	containerd, err := FindTool("containerd")
+	if err != nil {
+		return nil, err
+	}
 	dir, err := TempDir()
 	if err != nil {
 		return nil, err
 	}
 	// The default file is the machine's.
 	files := map[string]string{"daemon.json": "{}"}
-	env := append([]string{"PATH=" + filepath.Dir(o.Containerd) + ":" + os.Getenv("PATH")}, o.Env...)
+	env := append([]string{"PATH=" + filepath.Dir(containerd) + ":" + os.Getenv("PATH")}, o.Env...)
 	if o.Config != "" {
 		files["bkguard.toml"] = o.Config
 		env = append(env, "BKGUARD_CONFIG="+filepath.Join(dir, "bkguard.toml"))
@@ -62,7 +65,7 @@ func StartEngine(ctx context.Context, o EngineOptions) (_ *Engine, err error) {
 		}
 	}
 	d := &Daemon{dir: dir, options: DaemonOptions{Binary: o.Binary, Env: env, Args: o.args, MemoryLimit: o.MemoryLimit}}
-	e := &Engine{daemon: d, buildx: o.Buildx}
+	e := &Engine{daemon: d, buildx: buildx}
 	d.answers = e.answers
 	e.Client, err = client.New(client.WithHost(e.Address()))
 	if err == nil {
@@ -105,7 +108,7 @@ func (e *Engine) answers(ctx context.Context) bool {
 // Address is where the API and the status of the guard are, as clients take it.
 func (e *Engine) Address() string { return e.daemon.Address() }
 
-// Build builds with the builder of the engine. The error is a *BuildError when buildx reports
+// Build builds with buildx and the builder of the engine. The error is a *BuildError when buildx reports
 // a failure.
 func (e *Engine) Build(ctx context.Context, b BuildxBuild) (BuildResult, error) {
 	// The builder of DOCKER_HOST has this name.

@@ -54,6 +54,10 @@ func (d *data) charts() map[string]chart {
 		}
 		all["concurrent-memory"] = of.memory(d.Concurrent)
 	}
+	if len(d.Engines) > 0 {
+		of := exportChart{title: "Docker Engine, layers in gzip and zstd", x: "layers of the image", xScale: layersScale, of: func(s setting) int { return s.Layers }}
+		all["engines-memory"] = of.memory(d.Engines)
+	}
 	if len(d.Imports) > 0 {
 		all["imports-cached"] = d.importChart("Steps cached on a fresh daemon", fmt.Sprintf("steps, of %d", d.Imports[0].Steps), func(i imported) float64 { return float64(i.Cached) })
 		all["imports-blobs"] = d.importChart("Blobs of an exported cache", "blobs", func(i imported) float64 { return float64(i.Blobs) })

@@ -18,7 +18,7 @@ type data struct {
 	Conversions, Levels              []conversion
 	Uploads                          []upload
 	Layers, Compressions, Concurrent []export
-	Crowd                            []export
+	Crowd, Engines                   []export
 	Records                          []records
 	Imports                          []imported
 	Overhead                         []overhead
@@ -67,6 +67,7 @@ func load(dir string) (*data, error) {
 		loadInto(dir, "concurrent", &d.Concurrent),
 		loadInto(dir, "crowd", &d.Crowd),
 		loadInto(dir, "records", &d.Records),
+		loadInto(dir, "engines", &d.Engines),
 		loadInto(dir, "imports", &d.Imports),
 		loadInto(dir, "overhead", &d.Overhead),
 		loadInto(dir, "guard", &d.Guard),

@@ -54,6 +54,7 @@ func sample() *data {
 			}
 			d.Layers = append(d.Layers, e)
 			if s.Limit == limit {
+				d.Engines = append(d.Engines, e)
 				e.Exports, e.Done = 8, 8*e.Done
 				d.Concurrent = append(d.Concurrent, e)
 			}
@@ -110,7 +111,7 @@ func (d *data) save(t *testing.T, dir string) {
 	t.Helper()
 	for name, rows := range map[string]any{
 		"measured": d.Measured, "conversions": d.Conversions, "levels": d.Levels, "uploads": d.Uploads, "layers": d.Layers, "compressions": d.Compressions, "concurrent": d.Concurrent,
-		"crowd": d.Crowd, "records": d.Records,
+		"crowd": d.Crowd, "records": d.Records, "engines": d.Engines,
 		"imports": d.Imports, "overhead": d.Overhead, "guard": d.Guard, "soak": d.Soak,
 	} {
 		require.NoError(t, writeRows(filepath.Join(dir, name+".csv"), rows))

@@ -51,7 +51,7 @@ func copyFile(t *testing.T, from, to string) {
 
 func TestParse(t *testing.T) {
 	for names, args := range map[string][]string{
-		"conversions,levels,uploads,layers,compressions,concurrent,crowd,records,imports,overhead,guard": {},
+		"conversions,levels,uploads,layers,compressions,concurrent,crowd,records,engines,imports,overhead,guard": {},
 		"imports,layers": {"-only", "imports,layers"},
 		"":               {"-only", "page"},
 	} {
@@ -67,7 +67,7 @@ func TestParse(t *testing.T) {
 		assert.Equal(t, names, got)
 	}
 	for want, args := range map[string][]string{
-		`-only "x" is no section (allowed: conversions, levels, uploads, layers, compressions, concurrent, crowd, records, imports, overhead, guard, or page)`: {"-only", "layers,x"},
+		`-only "x" is no section (allowed: conversions, levels, uploads, layers, compressions, concurrent, crowd, records, engines, imports, overhead, guard, or page)`: {"-only", "layers,x"},
 		`unexpected argument "x" (-h shows the flags)`:       {"x"},
 		"flag provided but not defined: -y (-h shows the fl": {"-y"},
 	} {

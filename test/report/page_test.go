@@ -23,6 +23,7 @@ func TestPageHasWhatWasMeasured(t *testing.T) {
 		"| layers | combinations | stock, limit 512MiB | stock, limit 3GiB | guarded, limit 512MiB |\n",
 		"| 16 | 2^15 | 64MiB, 1.6s | 64MiB, 1.6s | 64MiB, 1.6s |\n",
 		"| 20 | 2^19 | killed | 80MiB, 2s | 80MiB, 2s |\n",
+		"| 64 | 2^63 | killed | 256MiB, 6.4s |\n",
 		"| 64 | 2^63 | killed, 0 of 8 done | 256MiB, 6.4s |\n",
 		"| 4 | 4^11 | killed |",
 		"| registry | gzip | 3 of 3 | 17/15 | 3MiB | 3 of 3 | 15/15 | 2MiB |\n",

@@ -30,6 +30,7 @@ var sections = []section{
 	{"concurrent", measureConcurrent},
 	{"crowd", measureCrowd},
 	{"records", measureRecords},
+	{"engines", measureEngines},
 	{"imports", measureImports},
 	{"overhead", measureOverhead},
 	{"guard", measureGuard},
