@@ -75,7 +75,7 @@ conversions: $(PARTS) runc ## test every kind of conversion beside stock, for ab
 	go test -count=1 -timeout 3h -v -run '^TestConversions' ./test -conversions $(CURDIR)/docs/conversions.md
 
 .PHONY: identity
-identity: $(PARTS) runc ## rebuild every kind of image from its cache beside stock, for most of an hour; writes docs/identity.md
+identity: $(PARTS) runc ## rebuild every kind of image from its cache beside stock, for most of an hour; writes docs/identity.md and its data
 	go test -count=1 -timeout 3h -v -run '^TestRebuiltImageIsTheSame$$' ./test -identity $(CURDIR)/docs/identity.md
 
 .PHONY: faults

@@ -106,11 +106,33 @@ func (i identity) build(bases []string) harness.Build {
 	return build
 }
 
-// rebuilt says for each kind of cache whether an image that was built from it had the
-// layers of the original, and how many steps were cached of all.
-type rebuilt struct {
-	same          map[string]bool
-	steps, cached map[string]int
+// rebuilt says for each kind of cache what an image was that was built from it.
+type rebuilt map[string]likeness
+
+// likeness compares an image that was built from a cache with the original.
+type likeness struct {
+	// Layers are those of the original, of all its platforms, and Equal those of them that
+	// stand in the same place as the same blobs.
+	Layers int `csv:"layers"`
+	Equal  int `csv:"equal"`
+	// Steps are those of the build, and Cached those of them that were in the cache.
+	Steps  int `csv:"steps"`
+	Cached int `csv:"cached"`
+	// same says that nothing differs, more layers included.
+	same bool
+}
+
+// compare fills in the layers of an original image and of another one, by platform.
+func (l *likeness) compare(original, other map[string][]digest.Digest) {
+	for platform, layers := range original {
+		l.Layers += len(layers)
+		for n, layer := range layers {
+			if n < len(other[platform]) && other[platform][n] == layer {
+				l.Equal++
+			}
+		}
+	}
+	l.same = maps.EqualFunc(original, other, slices.Equal)
 }
 
 // identityCaches are the kinds of cache.
@@ -120,10 +142,10 @@ var identityCaches = []string{"registry max", "registry min", "local", "inline"}
 func (r rebuilt) String() string {
 	var kept, lost []string
 	for _, cache := range identityCaches {
-		if r.same[cache] {
+		if r[cache].same {
 			kept = append(kept, cache)
 		}
-		if n := r.steps[cache] - r.cached[cache]; n > 0 && strings.HasPrefix(cache, "registry max") {
+		if n := r[cache].Steps - r[cache].Cached; n > 0 && strings.HasPrefix(cache, "registry max") {
 			lost = append(lost, fmt.Sprintf("%d steps lost", n))
 		}
 	}
@@ -181,7 +203,7 @@ func (i identity) play(t *testing.T, registry *harness.Registry, binary string) 
 	for _, c := range i.made {
 		push(c.String(), forced(c.String()))
 	}
-	r := rebuilt{same: map[string]bool{}, steps: map[string]int{}, cached: map[string]int{}}
+	r := rebuilt{}
 	local := filepath.Join(t.TempDir(), "cache")
 	for cache, ways := range map[string][2]string{
 		"registry max": {"type=registry,mode=max,ref=" + image + ":max", "type=registry,ref=" + image + ":max"},
@@ -203,10 +225,11 @@ func (i identity) play(t *testing.T, registry *harness.Registry, binary string) 
 		again.Output = harness.PushOutput(image + ":again")
 		result, err := fresh.Build(t.Context(), again)
 		require.NoError(t, err, cache)
-		r.steps[cache], r.cached[cache] = result.Steps, result.Cached
 		layers, err := registry.Layers(t.Context(), image+":again")
 		require.NoError(t, err)
-		r.same[cache] = maps.EqualFunc(original, layers, slices.Equal)
+		found := likeness{Steps: result.Steps, Cached: result.Cached}
+		found.compare(original, layers)
+		r[cache] = found
 		_, err = fresh.Stop(t.Context())
 		require.NoError(t, err)
 	}

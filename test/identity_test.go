@@ -1,20 +1,23 @@
 package test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/jszwec/csvutil"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-var identityFile = flag.String("identity", "", "test every image that is rebuilt, and write the results to this `file`")
+var identityFile = flag.String("identity", "", "test every image that is rebuilt, and write the results to this `file`, their data to benchmarks/identity.csv beside it")
 
 // TestRebuiltImageIsTheSame builds images whose layers exist in several blobs, exports
 // their cache without asking for a compression, and builds them again on a daemon that
@@ -32,19 +35,19 @@ func TestRebuiltImageIsTheSame(t *testing.T) {
 			guarded := i.play(t, registry, binaries(t).Guarded)
 			row := identityRow{identity: i, guarded: guarded}
 			if *identityFile != "" {
-				stock := i.play(t, registry, binaries(t).Stock)
-				row.stock = &stock
+				row.stock = i.play(t, registry, binaries(t).Stock)
 			}
 			rows = append(rows, row)
 			for _, cache := range identityCaches {
-				assert.True(t, guarded.same[cache], "the layers of the image rebuilt from %s", cache)
+				assert.True(t, guarded[cache].same, "the layers of the image rebuilt from %s", cache)
 			}
 			for _, cache := range []string{"registry max", "local"} {
-				assert.Equal(t, guarded.steps[cache], guarded.cached[cache], "cached steps from %s", cache)
+				assert.Equal(t, guarded[cache].Steps, guarded[cache].Cached, "cached steps from %s", cache)
 			}
 		})
 		if *identityFile != "" {
 			require.NoError(t, os.WriteFile(*identityFile, identityPage(t, rows), 0o644))
+			writeIdentities(t, rows)
 		}
 	}
 }
@@ -78,8 +81,36 @@ func allIdentities() []identity {
 // identityRow is a cell with its outcomes. Stock is nil if it was not asked.
 type identityRow struct {
 	identity
-	guarded rebuilt
-	stock   *rebuilt
+	guarded, stock rebuilt
+}
+
+// identityData is one image that was rebuilt from one kind of cache.
+type identityData struct {
+	Daemon string `csv:"daemon"`
+	Bases  string `csv:"bases"`
+	Build  string `csv:"build"`
+	Made   string `csv:"made_in"`
+	Cache  string `csv:"cache"`
+	likeness
+}
+
+// writeIdentities writes the data of all rows.
+func writeIdentities(t *testing.T, rows []identityRow) {
+	t.Helper()
+	var all []identityData
+	for _, r := range rows {
+		for daemon, images := range map[string]rebuilt{"guarded": r.guarded, "stock": r.stock} {
+			for cache, found := range images {
+				all = append(all, identityData{daemon, r.bases, r.kind, r.madeText(), cache, found})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b identityData) int {
+		return cmp.Or(cmp.Compare(a.Daemon, b.Daemon), cmp.Compare(a.Cache, b.Cache))
+	})
+	text, err := csvutil.Marshal(all)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(*identityFile), "benchmarks", "identity.csv"), text, 0o644))
 }
 
 const identityHead = `# Every image rebuilt from its cache, guarded beside stock
