@@ -62,6 +62,9 @@ func (d *data) charts() map[string]chart {
 		all["imports-cached"] = d.importChart("Steps cached on a fresh daemon", fmt.Sprintf("steps, of %d", d.Imports[0].Steps), func(i imported) float64 { return float64(i.Cached) })
 		all["imports-blobs"] = d.importChart("Blobs of an exported cache", "blobs", func(i imported) float64 { return float64(i.Blobs) })
 	}
+	if len(d.Identity) > 0 {
+		all["identity"] = d.identityChart()
+	}
 	if len(d.Overhead) > 0 {
 		all["overhead"] = d.overheadChart()
 	}

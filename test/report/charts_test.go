@@ -42,7 +42,7 @@ func TestChartsAreDrawnForLightAndDark(t *testing.T) {
 	}
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	assert.Len(t, files, 2*16)
+	assert.Len(t, files, 2*17)
 }
 
 // readSVG returns the texts of a well-formed file.

@@ -21,6 +21,7 @@ type data struct {
 	Crowd, Engines                   []export
 	Records                          []records
 	Imports                          []imported
+	Identity                         []rebuilt
 	Overhead                         []overhead
 	Guard                            benchmarks
 	Soak                             []soaked
@@ -69,6 +70,7 @@ func load(dir string) (*data, error) {
 		loadInto(dir, "records", &d.Records),
 		loadInto(dir, "engines", &d.Engines),
 		loadInto(dir, "imports", &d.Imports),
+		loadInto(dir, "identity", &d.Identity),
 		loadInto(dir, "overhead", &d.Overhead),
 		loadInto(dir, "guard", &d.Guard),
 		loadInto(dir, "soak", &d.Soak),

@@ -20,6 +20,13 @@ func sample() *data {
 			{stock, "inline", "gzip", 1, 15, 15, 2 << 20, 3, 0},
 			{guarded, "inline", "gzip", 1, 15, 15, 2 << 20, 3, 3},
 		},
+		Identity: []rebuilt{
+			{stock, "zstd and gzip", "steps", unvaried, "inline", 9, 9, 2, 2},
+			{stock, "zstd and gzip", "steps", "zstd", "inline", 9, 5, 2, 1},
+			{stock, "zstd and gzip", "links", "zstd", "inline", 9, 4, 2, 1},
+			{guarded, "zstd and gzip", "steps", unvaried, "inline", 9, 9, 2, 2},
+			{guarded, "zstd and gzip", "steps", "zstd", "inline", 9, 9, 2, 2},
+		},
 		Overhead: []overhead{{stock, 1, 1, 0.04, 1.5}, {guarded, 1, 1, 0.042, 1.515}, {guarded, 2, 1, 0.05, 1.6}},
 		Soak:     []soaked{{guarded, 100, 90 << 20, 30 << 20, 60, 20}, {guarded, 500, 100 << 20, 40 << 20, 70, 30}, {guarded, 2000, 101 << 20, 40 << 20, 70, 30}, {stock, 500, 100 << 20, 40 << 20, 70, 30}, {stock, 2000, 120 << 20, 50 << 20, 70, 30}},
 		Floor:    "The floor is *here*.",
@@ -111,7 +118,7 @@ func (d *data) save(t *testing.T, dir string) {
 	t.Helper()
 	for name, rows := range map[string]any{
 		"measured": d.Measured, "conversions": d.Conversions, "levels": d.Levels, "uploads": d.Uploads, "layers": d.Layers, "compressions": d.Compressions, "concurrent": d.Concurrent,
-		"crowd": d.Crowd, "records": d.Records, "engines": d.Engines,
+		"crowd": d.Crowd, "records": d.Records, "engines": d.Engines, "identity": d.Identity,
 		"imports": d.Imports, "overhead": d.Overhead, "guard": d.Guard, "soak": d.Soak,
 	} {
 		require.NoError(t, writeRows(filepath.Join(dir, name+".csv"), rows))

@@ -35,8 +35,9 @@ const usage = `Usage: go run ./test/report [flags]
 Measures stock buildkitd and the guarded one side by side, section by section,
 and writes docs/benchmarks.md and its plots. What was measured is kept in
 docs/benchmarks, so that the page can be written again without measuring, and
-one section measured without the others. The page also takes in soak.csv, which
-make soak writes there, and floor.md, which is written by hand. Needs root, the
+one section measured without the others. The page also takes in soak.csv and
+identity.csv, which make soak and make identity write there, and floor.md, which
+is written by hand. Needs root, the
 programs that make builds, and to be run where go.mod is.
 
 Flags:

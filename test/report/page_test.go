@@ -28,6 +28,7 @@ func TestPageHasWhatWasMeasured(t *testing.T) {
 		"| 4 | 4^11 | killed |",
 		"| registry | gzip | 3 of 3 | 17/15 | 3MiB | 3 of 3 | 15/15 | 2MiB |\n",
 		"| inline | gzip | 0 of 3 |",
+		"| inline | 100%, 9 of 9 | 100%, 9 of 9 | 50%, 9 of 18 | 100%, 9 of 9 |\n\n",
 		"| collecting the records | 40ms | 42ms | 1.05× | 50ms |\n",
 		"| 8 | 2 | 10µs | 12 |",
 		"| 500 | 127 | 5MiB | 10MiB |\n",
