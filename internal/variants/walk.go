@@ -71,7 +71,7 @@ func Walk(ctx context.Context, store content.InfoProvider, own ocispecs.Descript
 				continue
 			}
 			found[next.to] = struct{}{}
-			if desc, ok := blobDescriptor(info); ok {
+			if desc, ok := Descriptor(info); ok {
 				others = append(others, desc)
 			}
 		}
@@ -120,9 +120,9 @@ func uncompressedLabel(info content.Info) string {
 	return info.Labels[labels.LabelUncompressed]
 }
 
-// blobDescriptor rebuilds a blob's descriptor from its labels; it reports false
+// Descriptor rebuilds a blob's descriptor from its labels; it reports false
 // if they hold no media type.
-func blobDescriptor(info content.Info) (ocispecs.Descriptor, bool) {
+func Descriptor(info content.Info) (ocispecs.Descriptor, bool) {
 	mediaType, ok := info.Labels[MediaTypeLabel]
 	if !ok {
 		return ocispecs.Descriptor{}, false
