@@ -50,6 +50,9 @@ type Cache struct {
 	Leases *leaseutil.Manager
 	// Ctx has the namespace, and a lease that keeps all blobs.
 	Ctx context.Context
+	// Root is the directory that all of it is in. Its databases have the names of those of
+	// a worker (worker/runc/runc.go).
+	Root string
 }
 
 // New makes an empty cache, which ends with the test.
@@ -72,7 +75,7 @@ func New(tb testing.TB) *Cache {
 	require.NoError(tb, mdb.Init(context.Background()))
 	store := containerdsnapshot.NewContentStore(mdb.ContentStore(), Namespace)
 	leases := leaseutil.WithNamespace(ctdmetadata.NewLeaseManager(mdb), Namespace)
-	md, err := metadata.NewStore(filepath.Join(root, "metadata.db"))
+	md, err := metadata.NewStore(filepath.Join(root, "metadata_v2.db"))
 	require.NoError(tb, err)
 	closeAfter(md)
 	manager, err := cache.NewManager(cache.ManagerOpt{
@@ -92,7 +95,7 @@ func New(tb testing.TB) *Cache {
 	ctx, done, err := leaseutil.WithLease(namespaces.WithNamespace(context.Background(), Namespace), leases, leaseutil.MakeTemporary)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, done(ctx)) })
-	return &Cache{Manager: manager, Store: store, Blobs: mdb.ContentStore(), Leases: leases, Ctx: ctx}
+	return &Cache{Manager: manager, Store: store, Blobs: mdb.ContentStore(), Leases: leases, Ctx: ctx, Root: root}
 }
 
 // Layer makes layer number n of the images of the tests, in a compression.

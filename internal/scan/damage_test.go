@@ -1,0 +1,161 @@
+package scan
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/util/compression"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/internal/cachetest"
+)
+
+// database reads a database of a cache with some layers in two compressions.
+func database(tb testing.TB, name string) []byte {
+	tb.Helper()
+	c := cachetest.New(tb)
+	c.Chain(tb, 12, compression.Zstd)
+	data, err := os.ReadFile(filepath.Join(c.Root, name))
+	require.NoError(tb, err)
+	return data
+}
+
+// scanDamaged scans a root with one database that may be damaged, and one that is not.
+func scanDamaged(tb testing.TB, root, name string, data []byte) ([]Worker, error) {
+	tb.Helper()
+	require.NoError(tb, os.WriteFile(filepath.Join(root, name), data, 0o600))
+	return Root(tb.Context(), root, "")
+}
+
+// TestDamagedDatabases are told in one line that names the file.
+func TestDamagedDatabases(t *testing.T) {
+	for _, name := range []string{recordsFile, contentFile} {
+		whole := database(t, name)
+		other := map[string]string{recordsFile: contentFile, contentFile: recordsFile}[name]
+		root := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(root, other), database(t, other), 0o600))
+		_, err := scanDamaged(t, root, name, whole)
+		require.NoError(t, err)
+
+		page := os.Getpagesize()
+		damaged := map[string][]byte{
+			"empty":        {},
+			"a word":       []byte("garbage"),
+			"text":         []byte(strings.Repeat("garbage ", 4096)),
+			"no headers":   slices.Concat(make([]byte, 2*page), whole[2*page:]),
+			"one page":     whole[:page],
+			"headers":      whole[:2*page],
+			"half":         whole[:len(whole)/2],
+			"zeros behind": slices.Concat(whole[:2*page], make([]byte, len(whole)-2*page)),
+		}
+		for what, data := range damaged {
+			t.Run(name+" "+what, func(t *testing.T) {
+				workers, err := scanDamaged(t, root, name, data)
+				require.ErrorContains(t, err, filepath.Join(root, name))
+				assert.NotContains(t, err.Error(), "\n")
+				assert.Empty(t, workers)
+			})
+		}
+		t.Run(name+" without its first header", func(t *testing.T) {
+			_, err := scanDamaged(t, root, name, slices.Concat(make([]byte, page), whole[page:]))
+			assert.NoError(t, err, "the second one is there")
+		})
+	}
+}
+
+// TestEveryPageDamaged has each page in turn zeroed, filled with garbage, and in the place of
+// another page. No answer may be other than that of the whole database: pages that are not
+// used do not matter, and the others are missed.
+func TestEveryPageDamaged(t *testing.T) {
+	for _, name := range []string{recordsFile, contentFile} {
+		whole := database(t, name)
+		root := t.TempDir()
+		other := map[string]string{recordsFile: contentFile, contentFile: recordsFile}[name]
+		require.NoError(t, os.WriteFile(filepath.Join(root, other), database(t, other), 0o600))
+		want, err := scanDamaged(t, root, name, whole)
+		require.NoError(t, err)
+		page := os.Getpagesize()
+		random := rand.New(rand.NewPCG(1, 2))
+		failed := 0
+		for start := 2 * page; start < len(whole); start += page {
+			garbage := make([]byte, page)
+			for i := range garbage {
+				garbage[i] = byte(random.Uint32())
+			}
+			for what, content := range map[string][]byte{"zeros": make([]byte, page), "garbage": garbage, "another": whole[2*page : 3*page]} {
+				data := slices.Clone(whole)
+				copy(data[start:], content)
+				got, err := scanDamaged(t, root, name, data)
+				if err != nil {
+					failed++
+					require.ErrorContains(t, err, filepath.Join(root, name)+" is damaged: page ")
+					continue
+				}
+				require.Equal(t, want, got, "%s in page %d of %s", what, start/page, name)
+			}
+		}
+		assert.NotZero(t, failed)
+	}
+}
+
+// TestPagesInACircle has a page that is its own child: bolt would follow it until its stack is
+// full.
+func TestPagesInACircle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	openNumbers(t, path)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	m, err := readMeta(file)
+	require.NoError(t, err)
+	require.NoError(t, checkPages(file, m))
+	changed := 0
+	for id := uint64(2); id < m.pages; id++ {
+		start := id * uint64(m.pageSize)
+		if data[start+8] != branchPage {
+			continue
+		}
+		changed++
+		broken := slices.Clone(data)
+		copy(broken[start+headerSize+8:], broken[start:start+8]) // its own number
+		require.NoError(t, os.WriteFile(path+"-broken", broken, 0o600))
+		if err := checkFile(path + "-broken"); err != nil {
+			require.ErrorContains(t, err, fmt.Sprintf("page %d is in two places", id))
+		}
+	}
+	assert.NotZero(t, changed)
+}
+
+// FuzzDamagedRoot changes some bytes of a database: whatever they are, the answer is an error
+// or an inventory, and never a panic.
+func FuzzDamagedRoot(f *testing.F) {
+	databases := map[bool][]byte{true: database(f, recordsFile), false: database(f, contentFile)}
+	f.Add(true, uint32(5000), []byte{0xff})
+	f.Add(false, uint32(8200), []byte("\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\xff\xff"))
+	f.Add(false, uint32(4096+16), []byte{0})
+	f.Add(true, uint32(0), []byte("garbage"))
+	f.Fuzz(func(t *testing.T, records bool, offset uint32, change []byte) {
+		root := t.TempDir()
+		for isRecords, name := range map[bool]string{true: recordsFile, false: contentFile} {
+			data := slices.Clone(databases[isRecords])
+			if isRecords == records {
+				copy(data[int(offset)%len(data):], change)
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(root, name), data, 0o600))
+		}
+		workers, err := Root(t.Context(), root, "")
+		if err != nil {
+			require.NotContains(t, err.Error(), "\n")
+			return
+		}
+		require.Len(t, workers, 1)
+	})
+}
