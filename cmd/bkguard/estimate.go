@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v3"
-
-	"github.com/bkguard/bkguard/config"
 )
 
 // errNoFit ends estimate --fail-unless-fits with an exit code of its own.
@@ -63,9 +61,7 @@ type estimateOptions struct {
 	buildArgs            []string
 	platform             string
 	insecure             bool
-	config               string
-	exporter             string
-	memory               string
+	limits               limitOptions
 	failUnlessFits       bool
 }
 
@@ -76,18 +72,15 @@ func estimateCommand(out *output) *cli.Command {
 		Usage:       "tell what an export of cache would need, and what the guard makes of it",
 		UsageText:   "bkguard estimate [options] --layers N | IMAGE... | --dockerfile FILE",
 		Description: estimateDescription,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "layers", Usage: "estimate for `N` layers", HideDefault: true, Destination: &o.layers, Validator: between(1, maxLayers)},
 			&cli.IntFlag{Name: "compressions", Usage: "every layer exists in `C` compressions", Value: 2, Destination: &o.compressions, Validator: between(1, maxCompressions)},
 			&cli.StringFlag{Name: "dockerfile", Usage: "estimate for the stages of `FILE`, \"-\" for standard input", Destination: &o.dockerfile, TakesFile: true},
 			&cli.StringSliceFlag{Name: "build-arg", Usage: "an argument of the Dockerfile, as `KEY=VALUE`", Destination: &o.buildArgs},
 			&cli.StringFlag{Name: "platform", Usage: "only images for `OS/ARCH`, all by default", Destination: &o.platform},
 			&cli.BoolFlag{Name: "insecure", Usage: "speak plain HTTP with registries", Destination: &o.insecure},
-			&cli.StringFlag{Name: "config", Usage: "the `FILE` with the limits, a buildkitd.toml", Destination: &o.config, TakesFile: true},
-			&cli.StringFlag{Name: "exporter", Usage: "take the mode for this `TYPE` of cache exporter", Destination: &o.exporter, Validator: checkExporter},
-			&cli.StringFlag{Name: "memory", Usage: "the memory limit of the daemon as a `SIZE`, that of this machine by default", Destination: &o.memory},
 			&cli.BoolFlag{Name: "fail-unless-fits", Usage: "exit with 2 unless everything fits", Destination: &o.failUnlessFits},
-		},
+		}, o.limits.flags()...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			report, err := o.estimate(ctx, c.Args().Slice(), c.Root().Reader)
 			if err != nil {
@@ -114,15 +107,6 @@ func between(least, most int) func(int) error {
 	}
 }
 
-func checkExporter(word string) error {
-	for _, known := range config.ExporterTypes() {
-		if word == known {
-			return nil
-		}
-	}
-	return fmt.Errorf("unknown cache exporter (allowed: %s)", strings.Join(config.ExporterTypes(), ", "))
-}
-
 // estimate makes the report for the one kind of input that is given.
 func (o *estimateOptions) estimate(ctx context.Context, names []string, stdin io.Reader) (estimateReport, error) {
 	kinds := 0
@@ -134,10 +118,11 @@ func (o *estimateOptions) estimate(ctx context.Context, names []string, stdin io
 	if kinds != 1 {
 		return estimateReport{}, errors.New("give one of --layers, --dockerfile or images (see bkguard estimate --help)")
 	}
-	report, err := o.report()
+	l, err := o.limits.find()
 	if err != nil {
 		return estimateReport{}, err
 	}
+	report := estimateReport{limits: l}
 	source := imageSource{insecure: o.insecure}
 	switch {
 	case o.layers > 0:
@@ -152,31 +137,6 @@ func (o *estimateOptions) estimate(ctx context.Context, names []string, stdin io
 		}
 	}
 	return report, err
-}
-
-// report returns an empty report with the limits.
-func (o *estimateOptions) report() (estimateReport, error) {
-	c := config.Default()
-	var err error
-	if o.config != "" {
-		if c, err = readConfig(o.config); err != nil {
-			return estimateReport{}, err
-		}
-	}
-	if c.Override, err = modeOfEnvironment(); err != nil {
-		return estimateReport{}, err
-	}
-	var memory config.Memory
-	if o.memory != "" {
-		if memory, err = config.ParseMemory(o.memory); err == nil && memory.Percent > 0 {
-			err = fmt.Errorf("%q is not a size such as \"512MB\"", o.memory)
-		}
-		if err != nil {
-			return estimateReport{}, fmt.Errorf("--memory: %w", err)
-		}
-	}
-	l, err := newLimits(c, o.exporter, memory.Bytes)
-	return estimateReport{limits: l}, err
 }
 
 // addStages adds the stages of the Dockerfile to a report.

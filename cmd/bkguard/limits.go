@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/guard"
 )
 
@@ -72,6 +74,12 @@ func memoryLimit(m config.Memory, memory int64) (uint64, error) {
 		return limit, nil
 	}
 	return m.Of(limit), nil
+}
+
+// text writes the limits for people, below what they are applied to.
+func (l limits) text(w io.Writer) {
+	fmt.Fprintf(w, "\nmode %s set by %s, at most %d remotes for a record and %s for all\n",
+		l.Mode, l.Source, l.MaxRemotes, cost.Size(l.Budget))
 }
 
 // judge says what becomes of an export with a record of this size.

@@ -1,6 +1,6 @@
 // Command bkguard is for the people who run guarded buildkit daemons: it
-// estimates what a cache export would need, checks configurations, shows what a
-// daemon is doing, and sets the kill-switch.
+// finds out whether a daemon is affected, estimates what a cache export would need,
+// checks configurations, shows what a daemon is doing, and sets the kill-switch.
 package main
 
 import (
@@ -21,6 +21,7 @@ const (
 	exitOK = iota
 	exitError
 	exitNoFit
+	exitAffected
 )
 
 func main() {
@@ -44,8 +45,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	for _, failure := range failures(err) {
 		fmt.Fprintf(stderr, "bkguard: %s\n", strings.ReplaceAll(failure.Error(), "\n", "; "))
 	}
-	if errors.Is(err, errNoFit) {
+	switch {
+	case errors.Is(err, errNoFit):
 		return exitNoFit
+	case errors.Is(err, errAffected):
+		return exitAffected
 	}
 	return exitError
 }

@@ -101,8 +101,7 @@ func (r *estimateReport) text(w io.Writer) {
 		})
 	}
 	table(w, rows)
-	fmt.Fprintf(w, "\nmode %s set by %s, at most %d remotes for a record and %s for all\n",
-		r.Mode, r.Source, r.MaxRemotes, cost.Size(r.Budget))
+	r.limits.text(w)
 }
 
 // types says what the layers of an image and the steps on it are.

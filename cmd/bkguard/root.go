@@ -14,6 +14,7 @@ import (
 const rootDescription = `bkguard keeps buildkitd alive when it exports build cache
 (moby/buildkit#6088). This program is for those who run it:
 
+   bkguard scan /var/lib/buildkit      is this daemon affected?
    bkguard estimate golang:1.26        would an export of this image explode?
    bkguard check buildkitd.toml        is [guard] right, and what is in force?
    bkguard status --watch              what is the daemon doing?
@@ -25,7 +26,8 @@ commands and modes: source <(bkguard completion bash)
 EXIT CODES:
    0  done
    1  an error, told in one line
-   2  estimate --fail-unless-fits: not every export fits`
+   2  estimate --fail-unless-fits: not every export fits
+   3  scan: there are layers in more than one compression`
 
 // rootCommand returns all commands of the program.
 func rootCommand() *cli.Command {
@@ -51,6 +53,7 @@ func rootCommand() *cli.Command {
 			Validator:   checkFormat,
 		}},
 		Commands: []*cli.Command{
+			scanCommand(&out),
 			estimateCommand(&out),
 			checkCommand(&out),
 			statusCommand(&out),

@@ -20,9 +20,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/moby/buildkit/util/compression"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bkguard/bkguard/internal/cachetest"
 	"github.com/bkguard/bkguard/test/harness"
 )
 
@@ -102,6 +104,14 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 func TestScripts(t *testing.T) {
 	runScripts(t, "plain", nil, nil)
+}
+
+// TestScanScripts has a cache with layers in two compressions, and one with layers in one.
+func TestScanScripts(t *testing.T) {
+	affected, clean := cachetest.New(t), cachetest.New(t)
+	affected.Chain(t, 12, compression.Zstd)
+	clean.Chain(t, 3)
+	runScripts(t, "scan", map[string]string{"AFFECTED": affected.Root, "CLEAN": clean.Root}, nil)
 }
 
 // TestRegistryScripts has a registry with images in gzip and in zstd, and with
