@@ -69,10 +69,10 @@ func (c *testCache) onLazy(tb testing.TB, n int) []cache.ImmutableRef {
 	return refs
 }
 
-// worker is a worker of the cache. Any method but ContentStore panics, as the
-// guard has no business calling it.
+// worker is a worker of the cache. Any method but ContentStore and CacheManager panics, as
+// the guard has no business calling it.
 func (c *testCache) worker() worker.Worker {
-	return &storeWorker{store: c.Store}
+	return &storeWorker{store: c.Store, manager: c.Manager}
 }
 
 // countedWorker is a worker of the cache whose content store counts what it is
@@ -100,9 +100,12 @@ func (s *countingStore) Info(ctx context.Context, dgst digest.Digest) (content.I
 type storeWorker struct {
 	worker.Worker // nil
 	store         *containerdsnapshot.Store
+	manager       cache.Manager
 }
 
 func (w *storeWorker) ContentStore() *containerdsnapshot.Store { return w.store }
+
+func (w *storeWorker) CacheManager() cache.Manager { return w.manager }
 
 // requested is a request for a compression.
 func requested(comp compression.Type) cacheconfig.RefConfig {

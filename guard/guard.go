@@ -68,6 +68,7 @@ type Guard struct {
 	limits     limits
 	killSwitch *killswitch.Switch // nil without a switch file
 	stats      stats
+	holdings   holdings
 	// conversions counts the compressors of all exports.
 	conversions conversions.Stats
 	measured    sync.Once
@@ -176,6 +177,7 @@ func (g *Guard) Worker(w worker.Worker) worker.Worker {
 	if decorated, ok := w.(*guardedWorker); ok {
 		return decorated
 	}
+	g.holdings.add(w)
 	return &guardedWorker{Worker: w, guard: g}
 }
 

@@ -76,6 +76,8 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		budget     = gauge("budget", "By", "Memory that exports may hold together.")
 		running    = gauge("memory.running", "{layer}", "Layers that hold memory now, by kind of work.")
 		waiting    = gauge("memory.waiting", "{layer}", "Layers that wait for memory now, by kind of work.")
+		variants   = gauge("variant.layers", "{layer}", "Layers that the workers hold in more than one compression.")
+		surplus    = gauge("variant", "By", "What the blobs of these layers take that no record owns.")
 		mode       = gauge("mode", "{mode}", "1 for the mode in force for a type of exporter, with who has set it.")
 	)
 	avoided, err := meter.Float64ObservableCounter("bkguard.avoided", metric.WithUnit("By"),
@@ -113,6 +115,10 @@ func (g *Guard) instruments(meter metric.Meter) error {
 			label := metric.WithAttributes(kindKey.String(string(kind)))
 			o.ObserveInt64(running, int64(gate.Running[kind]), label)
 			o.ObserveInt64(waiting, int64(gate.Waiting[kind]), label)
+		}
+		if s := g.holdings.status(); s != nil {
+			o.ObserveInt64(variants, int64(s.Variants))
+			o.ObserveInt64(surplus, s.observable())
 		}
 		_, _, n := g.killSwitch.Current()
 		o.ObserveInt64(faults, n)

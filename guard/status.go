@@ -38,6 +38,8 @@ type Status struct {
 	// asked for, "smaller" for guard-prefer=smallest, "image" for one that the image
 	// of an inline cache has, "gone" for one in the place of a blob that was pruned.
 	Replaced map[string]int64 `json:"replaced"`
+	// Variants is what the workers hold in more than one compression; nil without workers.
+	Variants *VariantStatus `json:"variants,omitempty"`
 	// Decisions has the last 50 exports, newest first.
 	Decisions []Decision `json:"decisions"`
 }
@@ -75,8 +77,8 @@ type SwitchStatus struct {
 	Invalid string `json:"invalid,omitempty"`
 }
 
-// Status returns what the guard is doing at this moment. That of a nil guard has
-// the modes alone.
+// Status returns what the guard is doing at this moment, and what its workers hold, which may
+// take seconds once in a minute. That of a nil guard has the modes alone.
 func (g *Guard) Status() Status {
 	if g == nil {
 		return Status{Version: Version, Modes: g.modes()}
@@ -92,6 +94,7 @@ func (g *Guard) Status() Status {
 		Replaced:   make(map[string]int64),
 		Lost:       g.stats.lost.Load(),
 		Unloadable: g.stats.unloadable.Load(),
+		Variants:   g.holdings.status(),
 	}
 	if g.killSwitch != nil {
 		mode, invalid, _ := g.killSwitch.Current()

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"testing"
 
+	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/cache/remotecache/inline"
 	"github.com/moby/buildkit/control"
@@ -66,8 +67,12 @@ func TestBadTableChangesNothing(t *testing.T) {
 	assert.Equal(t, limit, debug.SetMemoryLimit(-1))
 }
 
-// namedWorker is a worker with nothing but its interface.
+// namedWorker is a worker with nothing but its interface: it holds nothing.
 type namedWorker struct{ worker.Worker }
+
+func (*namedWorker) ContentStore() *containerdsnapshot.Store { return nil }
+
+func (*namedWorker) CacheManager() cache.Manager { return nil }
 
 func TestWorkerAndControlAreDecorated(t *testing.T) {
 	keepMemoryLimit(t)

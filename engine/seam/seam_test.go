@@ -10,9 +10,11 @@ import (
 	"runtime/debug"
 	"testing"
 
+	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/cache/remotecache/inline"
 	"github.com/moby/buildkit/control"
+	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/worker"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
@@ -57,8 +59,12 @@ func TestConfigChangesNothingIfBad(t *testing.T) {
 	assert.Same(t, before, engine)
 }
 
-// namedWorker is a worker with nothing but its interface.
+// namedWorker is a worker with nothing but its interface: it holds nothing.
 type namedWorker struct{ worker.Worker }
+
+func (*namedWorker) ContentStore() *containerdsnapshot.Store { return nil }
+
+func (*namedWorker) CacheManager() cache.Manager { return nil }
 
 func TestWorkerAndControlAreDecorated(t *testing.T) {
 	configure(t, "")
