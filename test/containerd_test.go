@@ -10,9 +10,8 @@ import (
 	"github.com/bkguard/bkguard/test/harness"
 )
 
-// startOnContainerd starts a daemon with a containerd of its own, both of which
-// are stopped with the test.
-func startOnContainerd(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
+// startContainerd starts a containerd that is stopped with the test.
+func startContainerd(t testing.TB) *harness.Containerd {
 	t.Helper()
 	tool(t, "containerd-shim-runc-v2") // is looked for beside containerd
 	c, err := harness.StartContainerd(t.Context(), tool(t, "containerd"))
@@ -21,7 +20,14 @@ func startOnContainerd(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
 		assert.NoError(t, c.Stop(context.Background()))
 		assert.NoError(t, c.Remove())
 	})
-	o.Containerd = c
+	return c
+}
+
+// startOnContainerd starts a daemon with a containerd of its own, both of which
+// are stopped with the test.
+func startOnContainerd(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
+	t.Helper()
+	o.Containerd = startContainerd(t)
 	return startDaemon(t, o)
 }
 

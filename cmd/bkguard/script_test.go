@@ -186,7 +186,7 @@ func TestDaemonScripts(t *testing.T) {
 	})
 	stock := startDaemon(t, harness.DaemonOptions{Binary: b.Stock})
 	runScripts(t, "daemon", map[string]string{
-		"EXPORTED": exported.DebugAddress(), "SWITCHED": switched.DebugAddress(), "STOCK": stock.DebugAddress(),
+		"EXPORTED_ROOT": exported.Root(), "EXPORTED": exported.DebugAddress(), "SWITCHED": switched.DebugAddress(), "STOCK": stock.DebugAddress(),
 		"SWITCH_FILE": switchFile,
 	}, map[string]string{
 		"Dockerfile":     dockerfile,

@@ -25,6 +25,9 @@ func statusText(w io.Writer, address string, s guard.Status, decisions int) {
 	fmt.Fprintf(w, "exports\t%s\n", exportsText(s.Exports))
 	fmt.Fprintf(w, "avoided\t%s\n", cost.AtLeast(s.Avoided))
 	fmt.Fprintf(w, "layers\t%s\n", replacedText(s.Replaced))
+	if s.Variants != nil {
+		fmt.Fprintf(w, "variants\t%s\n", variantsText(*s.Variants))
+	}
 	fmt.Fprintf(w, "faults\t%d variants not looked up, %d layers lost, %d records left out, %d compressors failed, %d panicked, %d layers without progress\n",
 		s.WalkErrors, s.Lost, s.Unloadable, s.Memory.Failed, s.Memory.Panicked, s.Memory.Expired)
 	if n := min(decisions, len(s.Decisions)); n > 0 {
@@ -46,6 +49,18 @@ func replacedText(replaced map[string]int64) string {
 		return "all written with their own blobs"
 	}
 	return "written with other blobs than their own: " + strings.Join(reasons, ", ")
+}
+
+// variantsText says what the workers hold in more than one compression.
+func variantsText(v guard.VariantStatus) string {
+	text := fmt.Sprintf("%d of %d layers in more than one compression, %s surplus", v.Variants, v.Layers, cost.Size(v.Surplus))
+	if v.Largest != nil {
+		text += fmt.Sprintf("; %d layers make %s remotes, stock needs %s", v.Largest.Layers, v.Largest.Remotes, cost.AtLeast(v.Largest.StockBytes))
+	}
+	if v.Error != "" {
+		text += "; not found out: " + v.Error
+	}
+	return text
 }
 
 func memoryText(m guard.MemoryStatus) string {

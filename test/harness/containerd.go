@@ -59,6 +59,9 @@ func StartContainerd(ctx context.Context, binary string) (*Containerd, error) {
 	return &Containerd{server: s, socket: socket}, nil
 }
 
+// Root is the directory that containerd keeps its state in.
+func (c *Containerd) Root() string { return filepath.Join(c.dir, "root") }
+
 // serve returns the command of a daemon that works with containerd. The two must
 // have the same mounts: a daemon mounts the root of a container.
 func (c *Containerd) serve(daemon Command) Command {

@@ -183,7 +183,7 @@ func (d *Daemon) start(ctx context.Context) error {
 		command = o.Containerd.serve(command)
 	}
 	if o.RootSize > 0 {
-		command = onTmpfs(command, d.root(), o.RootSize)
+		command = onTmpfs(command, d.Root(), o.RootSize)
 	}
 	d.process, err = Start(command)
 	if err := errors.Join(err, log.Close()); err != nil {
@@ -195,11 +195,11 @@ func (d *Daemon) start(ctx context.Context) error {
 // args is the command line of the daemon for a configuration file.
 func (d *Daemon) args(o DaemonOptions, config string) []string {
 	if o.Args != nil {
-		return o.Args(d.root(), d.socket(), d.containers())
+		return o.Args(d.Root(), d.socket(), d.containers())
 	}
 	return []string{
 		"--config", config,
-		"--root", d.root(),
+		"--root", d.Root(),
 		"--addr", d.Address(),
 		"--otel-socket-path", filepath.Join(d.dir, "otel"),
 		"--debugaddr", "unix://" + d.debugSocket(),
@@ -262,7 +262,7 @@ func (d *Daemon) ready(ctx context.Context) error {
 }
 
 func (d *Daemon) startError(ctx context.Context) error {
-	e := &StartError{RootMade: exists(d.root()), SocketMade: exists(d.socket())}
+	e := &StartError{RootMade: exists(d.Root()), SocketMade: exists(d.socket())}
 	var err error
 	if e.Log, err = d.Log(); err != nil {
 		return err
@@ -363,7 +363,7 @@ func (d *Daemon) Remove() error {
 
 // RemoveRoot removes what takes room and keeps the log. Call Stop first.
 func (d *Daemon) RemoveRoot() error {
-	if err := os.RemoveAll(d.root()); err != nil {
+	if err := os.RemoveAll(d.Root()); err != nil {
 		return fmt.Errorf("remove the daemon's root: %w", err)
 	}
 	return nil
@@ -373,7 +373,9 @@ func (d *Daemon) RemoveRoot() error {
 // default is shared by all daemons of the machine.
 func (d *Daemon) containers() string { return filepath.Base(d.dir) }
 
-func (d *Daemon) root() string   { return filepath.Join(d.dir, "root") }
+// Root is the directory that the daemon keeps its state in.
+func (d *Daemon) Root() string { return filepath.Join(d.dir, "root") }
+
 func (d *Daemon) socket() string { return filepath.Join(d.dir, "sock") }
 
 func (d *Daemon) debugSocket() string { return filepath.Join(d.dir, "debug") }

@@ -108,6 +108,9 @@ func (e *Engine) answers(ctx context.Context) bool {
 // Address is where the API and the status of the guard are, as clients take it.
 func (e *Engine) Address() string { return e.daemon.Address() }
 
+// Root is the data root of the engine.
+func (e *Engine) Root() string { return e.daemon.Root() }
+
 // Build builds with buildx and the builder of the engine. The error is a *BuildError when buildx reports
 // a failure.
 func (e *Engine) Build(ctx context.Context, b BuildxBuild) (BuildResult, error) {

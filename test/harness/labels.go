@@ -52,7 +52,7 @@ func (d *Daemon) SetLabels(ctx context.Context, labels Labels) error {
 // withContent opens the content store on the root of a daemon's own worker, as
 // the daemon does (worker/runc/runc.go).
 func (d *Daemon) withContent(ctx context.Context, use func(context.Context, content.Store) error) (err error) {
-	root := filepath.Join(d.root(), "runc-overlayfs")
+	root := filepath.Join(d.Root(), "runc-overlayfs")
 	blobs, err := local.NewStore(filepath.Join(root, "content"))
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func onTmpfs(c Command, root string, size int64) Command {
 
 // inRoot is a path below the root of a daemon that runs, as it sees it.
 func (d *Daemon) inRoot(path string) string {
-	return proc(d.process.pid, filepath.Join("root", d.root(), path))
+	return proc(d.process.pid, filepath.Join("root", d.Root(), path))
 }
 
 // ballast is the file that fills a root.
