@@ -39,7 +39,9 @@ type ChainStatus struct {
 	// Record is the ID of its topmost record, Description what upstream says of it.
 	Record      string `json:"record"`
 	Description string `json:"description"`
-	Layers      int    `json:"layers"`
+	// Image is a name of the image that the chain is built upon, if one is known.
+	Image  string `json:"image,omitempty"`
+	Layers int    `json:"layers"`
 	// Compressions is the number of blobs of the layer that has the most.
 	Compressions int `json:"compressions"`
 	// Remotes is for people, such as "2^60"; Log2 is its binary logarithm.
@@ -123,6 +125,7 @@ func newChainStatus(c inventory.Chain) *ChainStatus {
 	return &ChainStatus{
 		Record:       c.Record,
 		Description:  c.Description,
+		Image:        c.Image,
 		Layers:       c.Estimate.Layers,
 		Compressions: c.Estimate.Compressions,
 		Remotes:      c.Estimate.Combinations(),

@@ -27,11 +27,13 @@ type scanned struct {
 		Name     string
 		Layers   int
 		Surplus  uint64
-		Variants []struct{ Blobs []struct{ Compression string } }
-		Chains   []struct {
-			Layers, Compressions int
-			Remotes, Verdict     string
-			StockBytes           uint64
+		Variants []struct {
+			Blobs []struct{ Compression string }
+		}
+		Chains []struct {
+			Layers, Compressions    int
+			Image, Remotes, Verdict string
+			StockBytes              uint64
 		}
 	}
 }
@@ -87,6 +89,7 @@ func assertTwenty(t *testing.T, found scanned) {
 	assert.Equal(t, "2^19", w.Chains[0].Remotes)
 	assert.EqualValues(t, 600<<20, w.Chains[0].StockBytes)
 	assert.Equal(t, "spared", w.Chains[0].Verdict)
+	assert.Contains(t, w.Chains[0].Image, "/base-gzip:17@sha256:")
 }
 
 // files are the sizes and times of everything below a root.
@@ -106,9 +109,9 @@ func files(t *testing.T, root string) map[string]string {
 	return found
 }
 
-// TestScan has a daemon with 20 layers, first in gzip and then in zstd too: running, and when
+// TestScanFindsVariants has a daemon with 20 layers, first in gzip and then in zstd too: running, and when
 // it has ended. Nothing below its root is changed by that.
-func TestScan(t *testing.T) {
+func TestScanFindsVariants(t *testing.T) {
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
 	require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 	"github.com/bkguard/bkguard/internal/scan"
 )
 
-// longestDescription is how much of the description of a chain is shown to people.
-const longestDescription = 60
+// longestText is how much of the description of a chain is shown to people.
+const longestText = 60
 
 // scanReport is what scan prints.
 type scanReport struct {
@@ -121,19 +121,24 @@ func (s *scannedWorker) chainText(w io.Writer, limit int) {
 	if len(shown) == 0 {
 		return
 	}
-	rows := [][]string{{"RECORD", "LAYERS", "COMPRESSIONS", "REMOTES", "STOCK NEEDS", "VERDICT", "DESCRIPTION"}}
+	rows := [][]string{{"RECORD", "LAYERS", "COMPRESSIONS", "REMOTES", "STOCK NEEDS", "VERDICT", "BASE", "DESCRIPTION"}}
 	for _, c := range shown {
-		description := []rune(cacheText(c.Description))
-		if len(description) > longestDescription {
-			description = append(description[:longestDescription-1], '…')
-		}
 		rows = append(rows, []string{
-			c.Record, fmt.Sprint(c.Layers), fmt.Sprint(c.Compressions), c.Remotes, cost.Size(c.StockBytes), string(c.Verdict), string(description),
+			c.Record, fmt.Sprint(c.Layers), fmt.Sprint(c.Compressions), c.Remotes, cost.Size(c.StockBytes), string(c.Verdict), shortened(c.Image), shortened(c.Description),
 		})
 	}
 	fmt.Fprintln(w)
 	table(w, rows)
 	more(w, len(s.Chains)-len(shown), "chains", s.Name)
+}
+
+// shortened is a text that a client may have written, on one line.
+func shortened(text string) string {
+	runes := []rune(cacheText(text))
+	if len(runes) > longestText {
+		runes = append(runes[:longestText-1], '…')
+	}
+	return string(runes)
 }
 
 // more says how much of a worker is not shown.

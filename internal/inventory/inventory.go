@@ -62,6 +62,8 @@ type Chain struct {
 	// Record is its ID, Description what upstream says of it.
 	Record      string `json:"record"`
 	Description string `json:"description"`
+	// Image is a name of the image that the chain is built upon, if one is known.
+	Image string `json:"image,omitempty"`
 	// Variants counts the layers in more than one compression.
 	Variants int `json:"variants"`
 	// Estimate is the size of the product of the chain.
@@ -142,12 +144,22 @@ func (l *layers) chains(ctx context.Context, records map[string]*Record) ([]Chai
 			continue
 		}
 		seen[key.String()] = true
-		found = append(found, Chain{Record: id, Description: records[id].Description, Variants: variants, Estimate: e})
+		found = append(found, Chain{Record: id, Description: records[id].Description, Image: imageOf(chain), Variants: variants, Estimate: e})
 	}
 	slices.SortFunc(found, func(a, b Chain) int {
 		return cmp.Or(cmp.Compare(b.Estimate.Log2, a.Estimate.Log2), cmp.Compare(b.Estimate.Layers, a.Estimate.Layers), strings.Compare(a.Record, b.Record))
 	})
 	return found, nil
+}
+
+// imageOf is the name of the image that the topmost layer is of which is one of an image.
+func imageOf(chain []*Record) string {
+	for _, r := range slices.Backward(chain) {
+		if n := len(r.images); n > 0 {
+			return r.images[n-1]
+		}
+	}
+	return ""
 }
 
 // describe is a blob, from its descriptor.

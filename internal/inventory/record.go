@@ -17,6 +17,7 @@ import (
 // The keys of a record's metadata, as upstream writes them (cache/metadata.go).
 const (
 	keyDescription  = "cache.description"
+	keyImageRefs    = "cache.imageRefs"
 	keyDeleted      = "cache.deleted"
 	keyBlob         = "cache.blob"
 	keyBlobSize     = "cache.blobsize"
@@ -42,6 +43,8 @@ type Record struct {
 	// mediaType and diffID are those of the blob, empty if they are not known.
 	mediaType string
 	diffID    digest.Digest
+	// images are the names of images that the layer is of.
+	images []string
 	// parent, mergeParents, lower and upper are IDs of other records. What is set says
 	// what kind of record this is (cache/refs.go, kind).
 	parent       string
@@ -62,7 +65,7 @@ func NewRecord(id string, get func(key string) *metadata.Value) (Record, bool) {
 	}
 	r := Record{ID: id}
 	for key, field := range map[string]any{
-		keyDescription: &r.Description, keyBlob: &r.blob, keyBlobSize: &r.size, keyMediaType: &r.mediaType, keyDiffID: &r.diffID,
+		keyDescription: &r.Description, keyImageRefs: &r.images, keyBlob: &r.blob, keyBlobSize: &r.size, keyMediaType: &r.mediaType, keyDiffID: &r.diffID,
 		keyParent: &r.parent, keyMergeParents: &r.mergeParents, keyLowerParent: &r.lower, keyUpperParent: &r.upper,
 	} {
 		unmarshal(get(key), field)
