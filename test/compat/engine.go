@@ -92,5 +92,5 @@ func (w workspace) buildEngine(ctx context.Context) error {
 
 // exportWithEngine plays the scenarios on the engine.
 func (w workspace) exportWithEngine(ctx context.Context) error {
-	return w.play(ctx, "./test/docker", "buildctl", "buildkitd", "buildkitd-stock", "dockerd-stock", "tools")
+	return w.play(ctx, "./test/docker", "bkguard", "buildctl", "buildkitd", "buildkitd-stock", "dockerd-stock", "tools")
 }

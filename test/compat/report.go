@@ -24,7 +24,8 @@ how to move to another one.
 - *weave*: upstream's main.go has the three calls that the guard takes part in.
 - *daemon*: buildkitd builds, and says its version.
 - *exports*: it exports 61 layers in two compressions in 512 MiB, and an image of 12
-  with its cache inline; a fresh daemon has all steps of both cached.
+  with its cache inline; a fresh daemon has all steps of both cached. ` + "`bkguard scan`" + ` of this
+  version finds the layers in two compressions below its root.
 
 `
 

@@ -57,12 +57,12 @@ func (w workspace) build(ctx context.Context) error {
 }
 
 // scenarios are the tests that a daemon must pass: it exports 61 layers in two
-// compressions in 512 MiB, and keeps a cache inline.
-var scenarios = []string{"TestExportSurvives/61_layers", "TestInlineKeepsCache"}
+// compressions in 512 MiB, and keeps a cache inline. What it holds can be read from its root.
+var scenarios = []string{"TestExportSurvives/61_layers", "TestInlineKeepsCache", "TestScanFindsVariants/guarded"}
 
 // export plays the scenarios on buildkitd.
 func (w workspace) export(ctx context.Context) error {
-	return w.play(ctx, "./test", "buildctl", "buildkitd-stock", "tools")
+	return w.play(ctx, "./test", "bkguard", "buildctl", "buildkitd-stock", "tools")
 }
 
 // play runs the scenarios of a package of tests. The programs that are named are those of the checkout.
