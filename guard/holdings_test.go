@@ -60,24 +60,27 @@ func TestStatusTellsWhatTheWorkersHold(t *testing.T) {
 	assert.Equal(t, &ChainStatus{Record: ref.ID(), Layers: 18, Compressions: 2, Remotes: "2^17", Log2: 17, StockBytes: 1200 << 17}, now.Largest)
 }
 
+// measured are the series of a guard.
+func measured(t *testing.T, reader *sdkmetric.ManualReader) map[string]metricdata.Aggregation {
+	t.Helper()
+	var metrics metricdata.ResourceMetrics
+	require.NoError(t, reader.Collect(t.Context(), &metrics))
+	found := make(map[string]metricdata.Aggregation)
+	for _, m := range metrics.ScopeMetrics[0].Metrics {
+		found[m.Name] = m.Data
+	}
+	return found
+}
+
 func TestVariantsAreMeasured(t *testing.T) {
 	c := newTestCache(t)
 	c.Chain(t, 4, compression.Zstd)
 	reader := sdkmetric.NewManualReader()
 	g := newTestGuard(t, config.Config{})
 	g.Control(control.Opt{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
-	measured := func() map[string]metricdata.Aggregation {
-		var metrics metricdata.ResourceMetrics
-		require.NoError(t, reader.Collect(t.Context(), &metrics))
-		found := make(map[string]metricdata.Aggregation)
-		for _, m := range metrics.ScopeMetrics[0].Metrics {
-			found[m.Name] = m.Data
-		}
-		return found
-	}
-	assert.NotContains(t, measured(), "bkguard.variant.layers", "there is no worker yet")
+	assert.NotContains(t, measured(t, reader), "bkguard.variant.layers", "there is no worker yet")
 	g.Worker(c.worker())
-	found := measured()
+	found := measured(t, reader)
 	for name, want := range map[string]int64{"bkguard.variant.layers": 4, "bkguard.variant": int64(g.Status().Variants.Surplus)} {
 		metricdatatest.AssertAggregationsEqual(t, metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{Value: want}}},
 			found[name], metricdatatest.IgnoreTimestamp())
@@ -108,6 +111,9 @@ func TestFailedInventory(t *testing.T) {
 	store := &brokenStore{Store: c.Blobs, broken: true}
 	g := newTestGuard(t, config.Config{})
 	g.Worker(&storeWorker{store: containerdsnapshot.NewContentStore(store, cachetest.Namespace), manager: c.Manager})
+	reader := sdkmetric.NewManualReader()
+	g.Control(control.Opt{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	assert.NotContains(t, measured(t, reader), "bkguard.variant.layers", "nobody knows")
 	for range 3 {
 		assert.Equal(t, "read the content store: broken", g.Status().Variants.Error)
 		assert.Zero(t, g.Status().Variants.Layers)

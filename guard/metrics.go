@@ -116,7 +116,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 			o.ObserveInt64(running, int64(gate.Running[kind]), label)
 			o.ObserveInt64(waiting, int64(gate.Waiting[kind]), label)
 		}
-		if s := g.holdings.status(); s != nil {
+		if s := g.holdings.status(); s != nil && s.Error == "" {
 			o.ObserveInt64(variants, int64(s.Variants))
 			o.ObserveInt64(surplus, s.observable())
 		}

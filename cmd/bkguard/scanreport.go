@@ -90,6 +90,9 @@ func (r *scanReport) text(w io.Writer, limit int) {
 	}
 	table(w, workers)
 	for _, s := range r.Workers {
+		if len(r.Workers) > 1 && len(s.Variants) > 0 && limit > 0 {
+			fmt.Fprintf(w, "\n%s:\n", s.Name)
+		}
 		s.layerText(w, limit)
 		s.chainText(w, limit)
 	}

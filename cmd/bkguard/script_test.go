@@ -111,7 +111,11 @@ func TestScanScripts(t *testing.T) {
 	affected, clean := cachetest.New(t), cachetest.New(t)
 	affected.Chain(t, 12, compression.Zstd)
 	clean.Chain(t, 3)
-	runScripts(t, "scan", map[string]string{"AFFECTED": affected.Root, "CLEAN": clean.Root}, nil)
+	both := t.TempDir()
+	for name, c := range map[string]*cachetest.Cache{"runc-native": affected, "runc-overlayfs": clean} {
+		require.NoError(t, os.Symlink(c.Root, filepath.Join(both, name)))
+	}
+	runScripts(t, "scan", map[string]string{"AFFECTED": affected.Root, "CLEAN": clean.Root, "BOTH": both}, nil)
 }
 
 // TestRegistryScripts has a registry with images in gzip and in zstd, and with

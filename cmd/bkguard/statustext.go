@@ -53,12 +53,12 @@ func replacedText(replaced map[string]int64) string {
 
 // variantsText says what the workers hold in more than one compression.
 func variantsText(v guard.VariantStatus) string {
+	if v.Error != "" {
+		return "not found out: " + cacheText(v.Error)
+	}
 	text := fmt.Sprintf("%d of %d layers in more than one compression, %s surplus", v.Variants, v.Layers, cost.Size(v.Surplus))
 	if v.Largest != nil {
 		text += fmt.Sprintf("; %d layers make %s remotes, stock needs %s", v.Largest.Layers, v.Largest.Remotes, cost.AtLeast(v.Largest.StockBytes))
-	}
-	if v.Error != "" {
-		text += "; not found out: " + v.Error
 	}
 	return text
 }
@@ -127,7 +127,8 @@ func decisionRows(decisions []guard.Decision) [][]string {
 	return rows
 }
 
-// cacheText is where an export went, which a client may have written anything in.
+// cacheText is a text, such as where an export went, which a client may have written anything
+// in.
 func cacheText(cache string) string {
 	quoted := strconv.QuoteToGraphic(cache)
 	return quoted[1 : len(quoted)-1]

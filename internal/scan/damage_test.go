@@ -16,31 +16,38 @@ import (
 	"github.com/bkguard/bkguard/internal/cachetest"
 )
 
-// database reads a database of a cache with some layers in two compressions.
-func database(tb testing.TB, name string) []byte {
+// databases are those of a cache with some layers in two compressions, by their names.
+func databases(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	c := cachetest.New(tb)
 	c.Chain(tb, 12, compression.Zstd)
-	data, err := os.ReadFile(filepath.Join(c.Root, name))
-	require.NoError(tb, err)
-	return data
+	found := make(map[string][]byte)
+	for _, name := range []string{recordsFile, contentFile} {
+		data, err := os.ReadFile(filepath.Join(c.Root, name))
+		require.NoError(tb, err)
+		found[name] = data
+	}
+	return found
 }
 
-// scanDamaged scans a root with one database that may be damaged, and one that is not.
-func scanDamaged(tb testing.TB, root, name string, data []byte) ([]Worker, error) {
+// scanDamaged scans a root in which one database has other content.
+func scanDamaged(tb testing.TB, root string, whole map[string][]byte, name string, data []byte) ([]Worker, error) {
 	tb.Helper()
-	require.NoError(tb, os.WriteFile(filepath.Join(root, name), data, 0o600))
+	for other, content := range whole {
+		if other == name {
+			content = data
+		}
+		require.NoError(tb, os.WriteFile(filepath.Join(root, other), content, 0o600))
+	}
 	return Root(tb.Context(), root, "")
 }
 
 // TestDamagedDatabases are told in one line that names the file.
 func TestDamagedDatabases(t *testing.T) {
-	for _, name := range []string{recordsFile, contentFile} {
-		whole := database(t, name)
-		other := map[string]string{recordsFile: contentFile, contentFile: recordsFile}[name]
+	all := databases(t)
+	for name, whole := range all {
 		root := t.TempDir()
-		require.NoError(t, os.WriteFile(filepath.Join(root, other), database(t, other), 0o600))
-		_, err := scanDamaged(t, root, name, whole)
+		_, err := scanDamaged(t, root, all, name, whole)
 		require.NoError(t, err)
 
 		page := os.Getpagesize()
@@ -56,49 +63,46 @@ func TestDamagedDatabases(t *testing.T) {
 		}
 		for what, data := range damaged {
 			t.Run(name+" "+what, func(t *testing.T) {
-				workers, err := scanDamaged(t, root, name, data)
+				workers, err := scanDamaged(t, root, all, name, data)
 				require.ErrorContains(t, err, filepath.Join(root, name))
 				assert.NotContains(t, err.Error(), "\n")
 				assert.Empty(t, workers)
 			})
 		}
 		t.Run(name+" without its first header", func(t *testing.T) {
-			_, err := scanDamaged(t, root, name, slices.Concat(make([]byte, page), whole[page:]))
+			_, err := scanDamaged(t, root, all, name, slices.Concat(make([]byte, page), whole[page:]))
 			assert.NoError(t, err, "the second one is there")
 		})
 	}
 }
 
-// TestEveryPageDamaged has each page in turn zeroed, filled with garbage, and in the place of
-// another page. No answer may be other than that of the whole database: pages that are not
+// TestEveryPageDamaged has each page in turn zeroed, filled with garbage, or another page in its
+// place. No answer may be other than that of the whole database: pages that are not
 // used do not matter, and the others are missed.
 func TestEveryPageDamaged(t *testing.T) {
-	for _, name := range []string{recordsFile, contentFile} {
-		whole := database(t, name)
+	all := databases(t)
+	for name, whole := range all {
 		root := t.TempDir()
-		other := map[string]string{recordsFile: contentFile, contentFile: recordsFile}[name]
-		require.NoError(t, os.WriteFile(filepath.Join(root, other), database(t, other), 0o600))
-		want, err := scanDamaged(t, root, name, whole)
+		want, err := scanDamaged(t, root, all, name, whole)
 		require.NoError(t, err)
 		page := os.Getpagesize()
 		random := rand.New(rand.NewPCG(1, 2))
 		failed := 0
-		for start := 2 * page; start < len(whole); start += page {
+		for n := 2; n < len(whole)/page; n++ {
 			garbage := make([]byte, page)
 			for i := range garbage {
 				garbage[i] = byte(random.Uint32())
 			}
-			for what, content := range map[string][]byte{"zeros": make([]byte, page), "garbage": garbage, "another": whole[2*page : 3*page]} {
-				data := slices.Clone(whole)
-				copy(data[start:], content)
-				got, err := scanDamaged(t, root, name, data)
-				if err != nil {
-					failed++
-					require.ErrorContains(t, err, filepath.Join(root, name)+" is damaged: page ")
-					continue
-				}
-				require.Equal(t, want, got, "%s in page %d of %s", what, start/page, name)
+			contents := [][]byte{make([]byte, page), garbage, whole[2*page : 3*page]}
+			data := slices.Clone(whole)
+			copy(data[n*page:], contents[n%len(contents)])
+			got, err := scanDamaged(t, root, all, name, data)
+			if err != nil {
+				failed++
+				require.ErrorContains(t, err, filepath.Join(root, name)+" is damaged: page ")
+				continue
 			}
+			require.Equal(t, want, got, "page %d of %s", n, name)
 		}
 		assert.NotZero(t, failed)
 	}
@@ -137,21 +141,16 @@ func TestPagesInACircle(t *testing.T) {
 // FuzzDamagedRoot changes some bytes of a database: whatever they are, the answer is an error
 // or an inventory, and never a panic.
 func FuzzDamagedRoot(f *testing.F) {
-	databases := map[bool][]byte{true: database(f, recordsFile), false: database(f, contentFile)}
+	all := databases(f)
 	f.Add(true, uint32(5000), []byte{0xff})
 	f.Add(false, uint32(8200), []byte("\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\xff\xff"))
 	f.Add(false, uint32(4096+16), []byte{0})
 	f.Add(true, uint32(0), []byte("garbage"))
 	f.Fuzz(func(t *testing.T, records bool, offset uint32, change []byte) {
-		root := t.TempDir()
-		for isRecords, name := range map[bool]string{true: recordsFile, false: contentFile} {
-			data := slices.Clone(databases[isRecords])
-			if isRecords == records {
-				copy(data[int(offset)%len(data):], change)
-			}
-			require.NoError(t, os.WriteFile(filepath.Join(root, name), data, 0o600))
-		}
-		workers, err := Root(t.Context(), root, "")
+		name := map[bool]string{true: recordsFile, false: contentFile}[records]
+		data := slices.Clone(all[name])
+		copy(data[int(offset)%len(data):], change)
+		workers, err := scanDamaged(t, t.TempDir(), all, name, data)
 		if err != nil {
 			require.NotContains(t, err.Error(), "\n")
 			return

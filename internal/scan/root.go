@@ -72,7 +72,7 @@ func workerDirs(root string) ([]string, error) {
 	var dirs []string
 	for _, parent := range []string{root, filepath.Join(root, engineBuilder)} {
 		entries, err := os.ReadDir(parent)
-		if errors.Is(err, fs.ErrNotExist) && parent != root {
+		if missing(err) && parent != root {
 			continue
 		}
 		if err != nil {
@@ -80,9 +80,7 @@ func workerDirs(root string) ([]string, error) {
 		}
 		candidates := []string{parent}
 		for _, entry := range entries {
-			if entry.IsDir() {
-				candidates = append(candidates, filepath.Join(parent, entry.Name()))
-			}
+			candidates = append(candidates, filepath.Join(parent, entry.Name()))
 		}
 		for _, dir := range candidates {
 			switch ok, err := exists(filepath.Join(dir, recordsFile)); {
@@ -117,11 +115,17 @@ func containerdContent(root, containerd, name string) (string, error) {
 	return path, err
 }
 
-// exists reports whether there is a file. What is no directory has none in it.
+// exists reports whether there is a file.
 func exists(path string) (bool, error) {
 	_, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if missing(err) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// missing reports whether an error is that there is no such file. What is no directory has
+// none in it.
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

@@ -70,7 +70,7 @@ func TestLayouts(t *testing.T) {
 			files: map[string]string{
 				"runc-native/" + recordsFile: recordsFile, "runc-native/" + contentFile: contentFile,
 				"runc-overlayfs/" + recordsFile: recordsFile, "runc-overlayfs/" + contentFile: contentFile,
-				"cache.db": recordsFile, "other/file": recordsFile,
+				"cache.db": recordsFile, "other/file": recordsFile, "buildkit": recordsFile,
 			},
 			workers: []Worker{{Name: "runc-native", Inventory: want}, {Name: "runc-overlayfs", Inventory: want}},
 		},
@@ -101,6 +101,17 @@ func TestLayouts(t *testing.T) {
 			assert.Equal(t, test.workers, workers)
 		})
 	}
+}
+
+// TestLinkedWorker has the directory of a worker elsewhere.
+func TestLinkedWorker(t *testing.T) {
+	c := cachetest.New(t)
+	c.Chain(t, 2, compression.Zstd)
+	root := t.TempDir()
+	require.NoError(t, os.Symlink(c.Root, filepath.Join(root, "runc-native")))
+	workers, err := Root(t.Context(), root, "")
+	require.NoError(t, err)
+	assert.Equal(t, []Worker{{Name: "runc-native", Inventory: live(t, c)}}, workers)
 }
 
 // TestForeignDirectories are told in one line each.
