@@ -56,7 +56,7 @@ demo-docker: $(PARTS) $(ENGINES) runc ## play the same on stock and on guarded D
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(MAKE) --no-print-directory -j2 $(TOOLS)
-	go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$')
+	go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$')
 	go test -vet=off -count=1 -timeout 40m ./test
 	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
@@ -65,6 +65,10 @@ test-docker: $(PARTS) runc systemd-analyze ## run the tests of the Docker Engine
 	+$(MAKE) --no-print-directory -j2 $(ENGINES)
 	go test -vet=off -count=1 -timeout 30m ./test/docker
 	cd engine && go test -vet=off -race -count=1 ./seam/...
+
+.PHONY: test-dist
+test-dist: ## test what is released
+	go test -vet=off -count=1 ./test/dist
 
 .PHONY: matrix
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md

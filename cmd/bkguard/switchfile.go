@@ -61,10 +61,8 @@ func fill(f *os.File, content []byte, before fs.FileInfo) error {
 	perm := fs.FileMode(0o644)
 	if before != nil {
 		perm = before.Mode().Perm()
-		if owner, ok := before.Sys().(*syscall.Stat_t); ok {
-			if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
-				return err
-			}
+		if err := keepOwner(f, before); err != nil {
+			return err
 		}
 	}
 	if err := f.Chmod(perm); err != nil {
