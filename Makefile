@@ -5,16 +5,23 @@ BUILDKIT_VERSION := $(shell sed -n 's|.*github.com/moby/buildkit \(v[^ ]*\).*|\1
 
 ENGINE_VERSION := $(shell sed -n 's|.*github.com/moby/moby/v2 v\([^ ]*\).*|\1|p' engine/go.mod)
 
+# The commit that is built, ".m" behind it if files are not as they are there; empty outside
+# of a checkout. Upstream's releases say it so.
+REVISION ?= $(shell test -e .git && git rev-parse HEAD 2>/dev/null | cut -c 1-12)$(shell test ! -e .git || git diff --quiet HEAD 2>/dev/null || echo .m)
+REVISION := $(REVISION)
+
 VENDORED := ./vendor/github.com/moby/buildkit
 VENDORED_ENGINE := ./vendor/github.com/moby/moby/v2
 # Upstream's version stays what it is: clients and registries read it in the
-# User-Agent. The revision says that the guard is in it.
+# User-Agent. The revision says that the guard is in it, and which.
+GUARD := bkguard-$(GUARD_VERSION)$(addprefix -,$(REVISION))
+LINK_REVISION := -X github.com/bkguard/bkguard/guard.Revision=$(REVISION)
 LINK := -X github.com/moby/buildkit/version.Version=$(BUILDKIT_VERSION)
-LINK_GUARDED := $(LINK) -X github.com/moby/buildkit/version.Revision=bkguard-$(GUARD_VERSION)
+LINK_GUARDED := $(LINK) $(LINK_REVISION) -X github.com/moby/buildkit/version.Revision=$(GUARD)
 # The engine has a version and a revision of its own.
 ENGINE_PACKAGE := github.com/moby/moby/v2/dockerversion
 LINK_ENGINE := -X $(ENGINE_PACKAGE).Version=$(ENGINE_VERSION)
-LINK_ENGINE_GUARDED := $(LINK_ENGINE) -X $(ENGINE_PACKAGE).GitCommit=bkguard-$(GUARD_VERSION)
+LINK_ENGINE_GUARDED := $(LINK_ENGINE) $(LINK_REVISION) -X $(ENGINE_PACKAGE).GitCommit=$(GUARD)
 LIBRARY := $(shell find config cost guard internal upstream -name '*.go' -not -name '*_test.go')
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 ENGINE_SEAM := $(wildcard engine/seam/*.go daemon/weave/*.go)
@@ -29,6 +36,9 @@ TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bi
 # Packages compiled without their paths serve every module here: the vendored
 # daemon, the tests and the linter have most of theirs in common.
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+# Programs are static, as upstream's releases are: they run on any distribution. The race
+# detector needs C, and so do btrfs and the quotas of the Docker Engine.
+export CGO_ENABLED := 0
 
 .PHONY: all
 all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, bin/buildctl and bin/bkguard
@@ -56,15 +66,15 @@ demo-docker: $(PARTS) $(ENGINES) runc ## play the same on stock and on guarded D
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(MAKE) --no-print-directory -j2 $(TOOLS)
-	go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$')
+	CGO_ENABLED=1 go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$')
 	go test -vet=off -count=1 -timeout 40m ./test
-	cd daemon && go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
+	cd daemon && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
 test-docker: $(PARTS) runc systemd-analyze ## run the tests of the Docker Engine
 	+$(MAKE) --no-print-directory -j2 $(ENGINES)
 	go test -vet=off -count=1 -timeout 30m ./test/docker
-	cd engine && go test -vet=off -race -count=1 ./seam/...
+	cd engine && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/...
 
 .PHONY: test-dist
 test-dist: ## test what is released
@@ -127,7 +137,7 @@ bump: ## move to another release: make bump BUILDKIT=vX.Y.Z, or ENGINE=v2.Y.Z of
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt engine/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
 	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/... ./uploads/...
-	cd engine && ../bin/tools/golangci-lint run ./seam/...
+	cd engine && CGO_ENABLED=1 ../bin/tools/golangci-lint run ./seam/...
 	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 
 .PHONY: diff
@@ -178,16 +188,16 @@ bin/buildkitd-stock: daemon/vendor/modules.txt
 
 bin/dockerd: engine/overlay/overlay.json
 	@echo "building $@: about two minutes the first time"
-	cd engine && go build -overlay overlay/overlay.json -ldflags '$(LINK_ENGINE_GUARDED)' -o ../$@ $(VENDORED_ENGINE)/cmd/dockerd
+	cd engine && CGO_ENABLED=1 go build -overlay overlay/overlay.json -ldflags '$(LINK_ENGINE_GUARDED)' -o ../$@ $(VENDORED_ENGINE)/cmd/dockerd
 
 bin/dockerd-stock: tools/dockerd/go.mod tools/dockerd/go.sum
 	@echo "building $@: upstream's, for comparison"
-	cd tools/dockerd && go build -ldflags '$(LINK_ENGINE)' -o ../../$@ github.com/moby/moby/v2/cmd/dockerd
+	cd tools/dockerd && CGO_ENABLED=1 go build -ldflags '$(LINK_ENGINE)' -o ../../$@ github.com/moby/moby/v2/cmd/dockerd
 
 # The guarded daemon with the race detector in it.
 bin/tools/buildkitd-race: daemon/overlay/overlay.json
 	@echo "building $@: about three minutes the first time"
-	cd daemon && go build -race -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
+	cd daemon && CGO_ENABLED=1 go build -race -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
 bin/buildctl: daemon/vendor/modules.txt
 	@echo "building $@"
@@ -195,7 +205,7 @@ bin/buildctl: daemon/vendor/modules.txt
 
 bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"
-	go build -o $@ ./cmd/bkguard
+	go build -ldflags '$(LINK_REVISION)' -o $@ ./cmd/bkguard
 
 bin/tools/example-daemon: $(wildcard examples/daemon/*) $(LIBRARY)
 	@echo "building $@: about a minute the first time"

@@ -53,7 +53,11 @@ import (
 )
 
 // Version is the version of the guard.
-const Version = "0.1.0"
+const Version = "0.2.0"
+
+// Revision is the commit that the guard was built from, empty if that is not known. It is set
+// when a program is linked, as upstream's is (version/version.go), and never changed after.
+var Revision string
 
 // conversionsPerCPU is how many layers are converted at a time for each CPU: one
 // compresses while another reads or writes.

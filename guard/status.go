@@ -11,8 +11,10 @@ import (
 
 // Status is what a guard is doing, in a form for JSON.
 type Status struct {
-	// Version is that of the guard.
-	Version string `json:"version"`
+	// Version is that of the guard, Revision the commit that it was built from, empty if
+	// that is not known.
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
 	// Modes has the mode in force for each type of exporter.
 	Modes map[string]ModeStatus `json:"modes"`
 	// Switch is the kill-switch; nil without a switch file.
@@ -81,10 +83,11 @@ type SwitchStatus struct {
 // take seconds once in a minute. That of a nil guard has the modes alone.
 func (g *Guard) Status() Status {
 	if g == nil {
-		return Status{Version: Version, Modes: g.modes()}
+		return Status{Version: Version, Revision: Revision, Modes: g.modes()}
 	}
 	s := Status{
 		Version:    Version,
+		Revision:   Revision,
 		Modes:      g.modes(),
 		MaxRemotes: g.config.MaxRemotes,
 		Prefer:     g.config.Prefer,

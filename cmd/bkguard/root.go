@@ -36,7 +36,7 @@ func rootCommand() *cli.Command {
 		Name:                  "bkguard",
 		Usage:                 "operate guarded buildkit daemons",
 		Description:           rootDescription,
-		Version:               guard.Version,
+		Version:               version(),
 		HideHelpCommand:       true,
 		EnableShellCompletion: true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
@@ -62,6 +62,14 @@ func rootCommand() *cli.Command {
 	}
 	setUp(root)
 	return root
+}
+
+// version is the guard's, with the revision if that is known.
+func version() string {
+	if guard.Revision == "" {
+		return guard.Version
+	}
+	return guard.Version + ", revision " + guard.Revision
 }
 
 // setUp gives all commands what urfave has no inheritance for.

@@ -15,7 +15,7 @@ import (
 func FuzzStatusText(f *testing.F) {
 	for _, text := range []string{
 		`{}`, `null`, `{"switch": {}}`, `{"switch": {"file": "/x", "mode": "off"}}`, `{"switch": {"file": "/x", "invalid": "no\nmode"}}`,
-		`{"version": "0.1.0", "modes": {"s3": {"mode": "off", "source": "guard"}, "gha": {"mode": "block", "source": "switchFile"}, "local": {"mode": "off", "source": "guard"}}}`,
+		`{"version": "0.2.0", "modes": {"s3": {"mode": "off", "source": "guard"}, "gha": {"mode": "block", "source": "switchFile"}, "local": {"mode": "off", "source": "guard"}}}`,
 		`{"exports": {"spared": 3, "plain": -1}, "avoided": 18446744073709551615, "memory": {"budget": 1, "held": 2, "converting": -1}}`,
 		`{"decisions": [{"time": "2026-01-02T03:04:05Z", "exporter": "s3", "mode": "off", "outcome": "spared", "records": 1, "layers": 2, "remotes": "2^60", "avoided": 5, "seconds": 1e300}, {}]}`,
 		`{"variants": {}}`, `{"variants": {"layers": -1, "surplus": 7, "largest": {"remotes": "2^60", "stockBytes": 0}, "error": "no\nstore"}}`,

@@ -101,7 +101,7 @@ func TestWorkerAndControlAreDecorated(t *testing.T) {
 	line := hook.LastEntry()
 	assert.Equal(t, "guard ready", line.Message)
 	assert.Equal(t, logrus.Fields{
-		"guard": "0.1.0", "buildkit": "v0.0.0+unknown", "mode": guardconfig.ModeEnforce,
+		"guard": "0.2.0", "buildkit": "v0.0.0+unknown", "mode": guardconfig.ModeEnforce,
 		"modeSource": guard.ModeFromGuard, "maxRemotes": 256,
 		"budget": daemon.Guard.Budget(), "memoryLimit": int64(1 << 30), "memoryLimitSource": "config",
 	}, line.Data)

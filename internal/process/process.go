@@ -60,6 +60,9 @@ func (p *Process) Ready(more logrus.Fields) {
 		"memoryLimit":       p.limit.bytes,
 		"memoryLimitSource": p.limit.source,
 	}).WithFields(more)
+	if guard.Revision != "" {
+		entry = entry.WithField("revision", guard.Revision)
+	}
 	if p.limit.err != nil {
 		entry = entry.WithError(p.limit.err)
 	}
