@@ -16,7 +16,7 @@ import (
 // own (solver/llbsolver/metrics.go).
 const instrumentationName = "github.com/bkguard/bkguard/guard"
 
-// The labels. All have few values: types of exporters, modes and outcomes.
+// The labels. All have few values, such as types of exporters, modes and outcomes.
 const (
 	exporterKey = attribute.Key("exporter")
 	modeKey     = attribute.Key("mode")
@@ -24,6 +24,8 @@ const (
 	sourceKey   = attribute.Key("source")
 	kindKey     = attribute.Key("kind")
 	reasonKey   = attribute.Key("reason")
+	versionKey  = attribute.Key("version")
+	revisionKey = attribute.Key("revision")
 )
 
 // measure makes the instruments. They read what the guard counts anyway when
@@ -78,6 +80,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 		waiting    = gauge("memory.waiting", "{layer}", "Layers that wait for memory now, by kind of work.")
 		variants   = gauge("variant.layers", "{layer}", "Layers that the workers hold in more than one compression.")
 		surplus    = gauge("variant", "By", "What the blobs of these layers take that no record owns.")
+		build      = gauge("build.info", "{build}", "1, with the version of the guard and the commit that it was built from.")
 		mode       = gauge("mode", "{mode}", "1 for the mode in force for a type of exporter, with who has set it.")
 	)
 	avoided, err := meter.Float64ObservableCounter("bkguard.avoided", metric.WithUnit("By"),
@@ -120,6 +123,7 @@ func (g *Guard) instruments(meter metric.Meter) error {
 			o.ObserveInt64(variants, int64(s.Variants))
 			o.ObserveInt64(surplus, s.observable())
 		}
+		o.ObserveInt64(build, 1, metric.WithAttributes(versionKey.String(Version), revisionKey.String(Revision)))
 		_, _, n := g.killSwitch.Current()
 		o.ObserveInt64(faults, n)
 		for exporterType, m := range g.modes() {

@@ -226,6 +226,10 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 	assert.Equal(t, map[string]int64{"spared": 1, "observed": 1, "blocked": 1, "plain": 1}, outcomes)
 	assert.InDelta(t, float64(Estimate{Remotes: 2048}.UpstreamBytes()), byName["bkguard.avoided"].(metricdata.Sum[float64]).DataPoints[0].Value, 0)
 	assert.Len(t, byName["bkguard.mode"].(metricdata.Gauge[int64]).DataPoints, len(config.ExporterTypes()))
+	builds := byName["bkguard.build.info"].(metricdata.Gauge[int64]).DataPoints
+	require.Len(t, builds, 1)
+	version, _ := builds[0].Attributes.Value("version")
+	assert.Equal(t, Version, version.AsString())
 	assert.EqualValues(t, g.Budget(), byName["bkguard.budget"].(metricdata.Gauge[int64]).DataPoints[0].Value)
 	for _, name := range []string{"bkguard.records.spared", "bkguard.walk.errors", "bkguard.blobs.replaced", "bkguard.blobs.lost", "bkguard.switch.faults", "bkguard.live", "bkguard.estimate",
 		"bkguard.memory.running", "bkguard.memory.waiting", "bkguard.memory.expired", "bkguard.conversions.failed"} {
