@@ -5,9 +5,10 @@ BUILDKIT_VERSION := $(shell sed -n 's|.*github.com/moby/buildkit \(v[^ ]*\).*|\1
 
 ENGINE_VERSION := $(shell sed -n 's|.*github.com/moby/moby/v2 v\([^ ]*\).*|\1|p' engine/go.mod)
 
-# The commit that is built, ".m" behind it if files are not as they are there; empty outside
-# of a checkout. Upstream's releases say it so.
-REVISION ?= $(shell test -e .git && git rev-parse HEAD 2>/dev/null | cut -c 1-12)$(shell test ! -e .git || git diff --quiet HEAD 2>/dev/null || echo .m)
+# The commit that is built, ".m" behind it if files are not as they are there, as upstream's
+# releases have it; empty outside of a checkout.
+COMMIT := $(shell test -e .git && git rev-parse HEAD 2>/dev/null | cut -c 1-12)
+REVISION ?= $(if $(COMMIT),$(COMMIT)$(shell git diff --quiet HEAD || echo .m))
 REVISION := $(REVISION)
 
 VENDORED := ./vendor/github.com/moby/buildkit
@@ -77,8 +78,8 @@ test-docker: $(PARTS) runc systemd-analyze ## run the tests of the Docker Engine
 	cd engine && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/...
 
 .PHONY: test-dist
-test-dist: ## test what is released
-	go test -vet=off -count=1 ./test/dist
+test-dist: bin/tools/nfpm bin/tools/cyclonedx-gomod daemon/vendor/modules.txt dpkg rpm mandoc runc ## make a release twice, install it and run it
+	go test -vet=off -count=1 -timeout 30m ./test/dist
 
 .PHONY: matrix
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
@@ -133,6 +134,16 @@ compat: $(PARTS) $(ENGINES) runc ## try other releases of buildkit and of the Do
 bump: ## move to another release: make bump BUILDKIT=vX.Y.Z, or ENGINE=v2.Y.Z of the Docker Engine
 	@if [ -n "$$ENGINE" ]; then tools/bump.sh engine "$$ENGINE"; else tools/bump.sh "$$BUILDKIT"; fi
 
+# What a release is for. bkguard alone is for workstations, too.
+PLATFORMS ?= linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64 windows-arm64
+RELEASED = $(foreach platform,$(PLATFORMS),$(addprefix bin/release/$(platform)/,bkguard $(if $(filter linux-%,$(platform)),buildkitd buildctl)))
+# The time of all files in it, which is the commit's.
+SOURCE_DATE_EPOCH ?= $(if $(COMMIT),$(shell git log -1 --format=%ct),0)
+
+.PHONY: dist
+dist: $(RELEASED) bin/tools/nfpm bin/tools/cyclonedx-gomod ## make a release in dist, archives and packages for PLATFORMS; minutes the first time
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) tools/dist.sh $(GUARD_VERSION) $(BUILDKIT_VERSION) $(PLATFORMS)
+
 .PHONY: lint
 lint: bin/tools/golangci-lint daemon/vendor/modules.txt engine/vendor/modules.txt ## run golangci-lint
 	bin/tools/golangci-lint run ./...
@@ -150,13 +161,13 @@ diff: daemon/overlay/overlay.json engine/overlay/overlay.json ## show what diffe
 
 .PHONY: clean
 clean: ## remove what was built; the caches of go stay
-	rm -rf bin daemon/vendor daemon/overlay engine/vendor engine/overlay
+	rm -rf bin dist daemon/vendor daemon/overlay engine/vendor engine/overlay
 
 # What only the distribution has: runc needs its libseccomp, npm its node.
-.PHONY: runc npm systemd-analyze
-runc npm: PACKAGE = $@
+.PHONY: runc npm systemd-analyze dpkg rpm mandoc
+runc npm dpkg rpm mandoc: PACKAGE = $@
 systemd-analyze: PACKAGE = systemd
-runc npm systemd-analyze:
+runc npm systemd-analyze dpkg rpm mandoc:
 	@command -v $@ >/dev/null || { \
 		echo "installing $(PACKAGE)"; \
 		if command -v apt-get >/dev/null; then apt-get update && apt-get install -y --no-install-recommends $(PACKAGE); \
@@ -207,6 +218,26 @@ bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"
 	go build -ldflags '$(LINK_REVISION)' -o $@ ./cmd/bkguard
 
+# The programs of a release for a platform, such as linux-arm64. They are linked anew each
+# time, as the commit is in them, and have no symbols for debuggers.
+TARGET = GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(word 2,$(subst -, ,$*))
+BUILD_RELEASE = go build -buildvcs=false -ldflags '-s -w $(LINK_GUARDED)'
+
+bin/release/%/buildkitd: daemon/overlay/overlay.json FORCE
+	@echo "building $@: about two minutes the first time"
+	cd daemon && $(TARGET) $(BUILD_RELEASE) -overlay overlay/overlay.json -o ../$@ $(VENDORED)/cmd/buildkitd
+
+bin/release/%/buildctl: daemon/vendor/modules.txt FORCE
+	@echo "building $@"
+	cd daemon && $(TARGET) $(BUILD_RELEASE) -o ../$@ $(VENDORED)/cmd/buildctl
+
+bin/release/%/bkguard: FORCE
+	@echo "building $@: about a minute the first time"
+	$(TARGET) $(BUILD_RELEASE) -o $@ ./cmd/bkguard
+
+.PHONY: FORCE
+FORCE:
+
 bin/tools/example-daemon: $(wildcard examples/daemon/*) $(LIBRARY)
 	@echo "building $@: about a minute the first time"
 	cd examples/daemon && go build -o ../../$@ .
@@ -243,6 +274,14 @@ bin/tools/versitygw: tools/versitygw/go.mod tools/versitygw/go.sum
 bin/tools/kustomize: tools/kustomize/go.mod tools/kustomize/go.sum
 	@echo "building $@: about half a minute the first time"
 	cd tools/kustomize && go build -o ../../$@ sigs.k8s.io/kustomize/kustomize/v5
+
+bin/tools/nfpm: tools/nfpm/go.mod tools/nfpm/go.sum
+	@echo "building $@: about half a minute the first time"
+	cd tools/nfpm && go build -o ../../$@ github.com/goreleaser/nfpm/v2/cmd/nfpm
+
+bin/tools/cyclonedx-gomod: tools/sbom/go.mod tools/sbom/go.sum
+	@echo "building $@: about half a minute the first time"
+	cd tools/sbom && go build -o ../../$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 bin/tools/kubecheck: $(wildcard tools/kubecheck/*)
 	@echo "building $@: about a minute the first time"

@@ -83,7 +83,7 @@ func TestContextOfTheImageIsTheSource(t *testing.T) {
 	for _, name := range []string{"Makefile", "go.mod", "guard/guard.go", "config/config.go", "daemon/go.sum", "daemon/weave/main.go", "daemon/seam/seam.go"} {
 		assert.FileExists(t, filepath.Join(sent, name))
 	}
-	for _, name := range []string{".git", "bin", "daemon/vendor", "daemon/overlay", "engine/vendor", "engine/overlay"} {
+	for _, name := range []string{".git", "bin", "dist", "daemon/vendor", "daemon/overlay", "engine/vendor", "engine/overlay"} {
 		assert.NoDirExists(t, filepath.Join(sent, name))
 	}
 }
