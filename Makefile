@@ -30,9 +30,11 @@ PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
 PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What the Docker Engine needs.
 ENGINES := bin/dockerd bin/dockerd-stock bin/tools/containerd bin/tools/buildx bin/tools/ghacache
+# What the blocks of docs/install.md need beside the engine.
+INSTALLERS := bin/tools/kustomize bin/tools/kubecheck bin/tools/actionlint bin/tools/gitlabci
 # What only the tests need.
 TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
-	bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
+	bin/tools/actionlint bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
 # Packages compiled without their paths serve every module here: the vendored
 # daemon, the tests and the linter have most of theirs in common.
@@ -67,14 +69,15 @@ demo-docker: $(PARTS) $(ENGINES) runc ## play the same on stock and on guarded D
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(MAKE) --no-print-directory -j2 $(TOOLS)
-	CGO_ENABLED=1 go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$')
+	CGO_ENABLED=1 go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$' -e '/test/install$$')
 	go test -vet=off -count=1 -timeout 40m ./test
 	cd daemon && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
-test-docker: $(PARTS) runc systemd-analyze ## run the tests of the Docker Engine
-	+$(MAKE) --no-print-directory -j2 $(ENGINES)
+test-docker: $(PARTS) runc systemd-analyze docker tini-static ## run the tests of the Docker Engine, and every block of docs/install.md
+	+$(MAKE) --no-print-directory -j2 $(ENGINES) $(INSTALLERS)
 	go test -vet=off -count=1 -timeout 30m ./test/docker
+	go test -vet=off -count=1 ./test/install
 	cd engine && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/...
 
 .PHONY: test-dist
@@ -163,11 +166,14 @@ diff: daemon/overlay/overlay.json engine/overlay/overlay.json ## show what diffe
 clean: ## remove what was built; the caches of go stay
 	rm -rf bin dist daemon/vendor daemon/overlay engine/vendor engine/overlay
 
-# What only the distribution has: runc needs its libseccomp, npm its node.
-.PHONY: runc npm systemd-analyze dpkg rpm mandoc
+# What only the distribution has: runc needs its libseccomp, npm its node, and docker modules
+# that not every proxy has.
+.PHONY: runc npm systemd-analyze docker tini-static dpkg rpm mandoc
 runc npm dpkg rpm mandoc: PACKAGE = $@
 systemd-analyze: PACKAGE = systemd
-runc npm systemd-analyze dpkg rpm mandoc:
+docker: PACKAGE = docker-cli
+tini-static: PACKAGE = tini
+runc npm systemd-analyze docker tini-static dpkg rpm mandoc:
 	@command -v $@ >/dev/null || { \
 		echo "installing $(PACKAGE)"; \
 		if command -v apt-get >/dev/null; then apt-get update && apt-get install -y --no-install-recommends $(PACKAGE); \
@@ -283,6 +289,10 @@ bin/tools/cyclonedx-gomod: tools/sbom/go.mod tools/sbom/go.sum
 	@echo "building $@: about half a minute the first time"
 	cd tools/sbom && go build -o ../../$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
+bin/tools/actionlint: tools/actionlint/go.mod tools/actionlint/go.sum
+	@echo "building $@: about a quarter of a minute the first time"
+	cd tools/actionlint && go build -o ../../$@ github.com/rhysd/actionlint/cmd/actionlint
+
 bin/tools/kubecheck: $(wildcard tools/kubecheck/*)
 	@echo "building $@: about a minute the first time"
 	cd tools/kubecheck && go build -o ../../$@ .
@@ -293,7 +303,7 @@ bin/tools/promtool: tools/promtool/go.mod tools/promtool/go.sum
 	cd tools/promtool && go build -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/promtool
 
 # The directory appears when all of it is there.
-bin/tools/azurite bin/tools/grafana: bin/tools/%: tools/%/package.json tools/%/package-lock.json | npm
+bin/tools/azurite bin/tools/gitlabci bin/tools/grafana: bin/tools/%: tools/%/package.json tools/%/package-lock.json | npm
 	@echo "installing $@: about a minute"
 	rm -rf $@ $@.part
 	mkdir -p $@.part

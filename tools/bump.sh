@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 module=github.com/moby/buildkit
 # Where the release in use is named. What was measured keeps the release that it
 # was measured with.
-mentions='README.md docs/operating.md docs/embedding.md deploy examples test/start_test.go'
+mentions='README.md docs/install.md docs/operating.md docs/embedding.md deploy examples test/start_test.go'
 
 stop() {
 	echo "bump: $*" >&2

@@ -1,11 +1,14 @@
 // Command kubecheck reads Kubernetes manifests on stdin and checks them with the
 // API server's own code: unknown fields, defaults, and what each kind demands.
-// The kinds are those that deploy/kubernetes has; any other is refused. It writes
+// The kinds are those that deploy/kubernetes has; any other is refused. In place of
+// manifests it also takes one object in the binary form that clients send. It writes
 // what it has read to stdout as JSON, one object a line.
 package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -47,8 +50,17 @@ func run(in io.Reader, out io.Writer) error {
 	appsinstall.Install(scheme)
 	networkinginstall.Install(scheme)
 	policyinstall.Install(scheme)
-	decoder := serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDecoder()
-	reader := yaml.NewYAMLReader(bufio.NewReader(in))
+	codecs := serializer.NewCodecFactory(scheme, serializer.EnableStrict)
+	decoder := codecs.UniversalDecoder()
+	buffered := bufio.NewReader(in)
+	if start, _ := buffered.Peek(len(binaryStart)); string(start) == binaryStart {
+		text, err := manifestOf(codecs, buffered)
+		if err != nil {
+			return fmt.Errorf("read an object: %w", err)
+		}
+		buffered = bufio.NewReader(bytes.NewReader(text))
+	}
+	reader := yaml.NewYAMLReader(buffered)
 	var found []error
 	for {
 		text, err := reader.Read()
@@ -75,6 +87,22 @@ func run(in io.Reader, out io.Writer) error {
 			return fmt.Errorf("write manifests: %w", err)
 		}
 	}
+}
+
+// binaryStart begins every object in binary form.
+const binaryStart = "k8s\x00"
+
+// manifestOf is the manifest of an object in binary form.
+func manifestOf(codecs serializer.CodecFactory, in io.Reader) ([]byte, error) {
+	binary, err := io.ReadAll(in)
+	if err != nil {
+		return nil, err
+	}
+	object, _, err := codecs.UniversalDeserializer().Decode(binary, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(object)
 }
 
 // validate fills in what the API server does when an object is made, and
