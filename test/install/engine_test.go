@@ -76,7 +76,7 @@ func (h *host) releaseImage(t *testing.T) string {
 	runc, err := exec.LookPath("runc")
 	require.NoError(t, err, "run make runc first")
 	dir := t.TempDir()
-	for name, program := range map[string]string{"buildctl": b.Buildctl, "runc": runc, "buildkitd": b.Stock} {
+	for name, program := range map[string]string{"buildctl": b.Buildctl, "runc": runc} {
 		place(t, program, filepath.Join(dir, "files/usr/bin", name))
 		for _, library := range libraries(t, program) {
 			place(t, library, filepath.Join(dir, "files", library))
