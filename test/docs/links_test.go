@@ -55,6 +55,11 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	assert.NotZero(t, links)
 }
 
+// TestReadmeFitsOnTwoScreens holds that details stay in docs/.
+func TestReadmeFitsOnTwoScreens(t *testing.T) {
+	assert.LessOrEqual(t, strings.Count(read(t, "README.md"), "\n"), 100)
+}
+
 // anchors are those of the headings of a page, as GitHub makes them.
 func anchors(t *testing.T, page string) []string {
 	t.Helper()

@@ -5,11 +5,17 @@ import (
 	"slices"
 )
 
-// layersAlt describes the first plot to those who cannot see it.
-const layersAlt = "Peak memory over the layers of an image: that of stock doubles with each layer until it is killed, that of the guarded daemon stays low up to 127 layers"
+// ClaimsTable is what the page says in short; empty if one of the sections it comes
+// from was not measured.
+func (d *data) ClaimsTable() string {
+	if rows := d.claims(); rows != nil {
+		return table(rows...)
+	}
+	return ""
+}
 
-// claims are the rows of the table in the README; nil if one of the sections
-// they come from was not measured.
+// claims are the rows of the table; nil if one of the sections they come from was not
+// measured.
 func (d *data) claims() [][]string {
 	if len(d.Conversions) == 0 || len(d.Layers) == 0 || len(d.Concurrent) == 0 || len(d.Imports) == 0 || len(d.Overhead) == 0 {
 		return nil

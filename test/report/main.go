@@ -105,8 +105,8 @@ func parse(args []string, stdout io.Writer) ([]section, error) {
 	return chosen, nil
 }
 
-// write writes the page, its plots and the figures of the README into the
-// project in a directory, from the data that is there.
+// write writes the page and its plots into the project in a directory, from the
+// data that is there.
 func write(project string) error {
 	d, err := load(filepath.Join(project, dataDir))
 	if err != nil {
@@ -115,6 +115,5 @@ func write(project string) error {
 	return errors.Join(
 		d.writeCharts(filepath.Join(project, dataDir)),
 		d.writePage(filepath.Join(project, "docs", "benchmarks.md")),
-		d.writeReadme(filepath.Join(project, "README.md")),
 	)
 }

@@ -12,13 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReportIsOfItsData holds that the page, the plots and the figures of the
-// README are what the program makes of the data beside them.
+// TestReportIsOfItsData holds that the page and the plots are what the program makes
+// of the data beside them.
 func TestReportIsOfItsData(t *testing.T) {
 	const project = "../.."
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(filepath.Join(dir, dataDir), os.DirFS(filepath.Join(project, dataDir))))
-	copyFile(t, filepath.Join(project, "README.md"), filepath.Join(dir, "README.md"))
 	plots, err := filepath.Glob(filepath.Join(dir, dataDir, "*.svg"))
 	require.NoError(t, err)
 	for _, path := range plots {
@@ -29,7 +28,7 @@ func TestReportIsOfItsData(t *testing.T) {
 	written, err := filepath.Glob(filepath.Join(dir, dataDir, "*.svg"))
 	require.NoError(t, err)
 	assert.Len(t, written, len(plots))
-	files := []string{"README.md", "docs/benchmarks.md"}
+	files := []string{"docs/benchmarks.md"}
 	for _, path := range written {
 		files = append(files, filepath.Join(dataDir, filepath.Base(path)))
 	}
@@ -40,13 +39,6 @@ func TestReportIsOfItsData(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, bytes.Equal(want, got), "%s is older than its data: go run ./test/report -only page", file)
 	}
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	text, err := os.ReadFile(from)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(to, text, 0o644))
 }
 
 func TestParse(t *testing.T) {

@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"text/template"
 
 	units "github.com/docker/go-units"
@@ -44,30 +42,4 @@ func (d *data) writePage(path string) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.WriteFile(path, page.Bytes(), 0o644)
-}
-
-// What the program writes in the README stands between these lines.
-const (
-	readmeBegin = "<!-- Written by make bench-report. -->\n"
-	readmeEnd   = "<!-- Up to here. -->\n"
-)
-
-// writeReadme replaces the figures of the README. It needs all that they are
-// made of, and leaves them alone before.
-func (d *data) writeReadme(path string) error {
-	rows := d.claims()
-	if rows == nil {
-		return nil
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, begun := strings.Cut(string(text), readmeBegin)
-	_, after, ended := strings.Cut(rest, readmeEnd)
-	if !begun || !ended {
-		return errors.New(path + " has no place for its figures, between " + strings.TrimSpace(readmeBegin) + " and " + strings.TrimSpace(readmeEnd))
-	}
-	figures := picture("docs/benchmarks/", "layers-memory", layersAlt) + "\n\n" + table(rows...) + "\n"
-	return os.WriteFile(path, []byte(before+readmeBegin+"\n"+figures+"\n"+readmeEnd+after), 0o644)
 }

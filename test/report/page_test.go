@@ -14,6 +14,11 @@ import (
 func TestPageHasWhatWasMeasured(t *testing.T) {
 	page := writtenPage(t, sample())
 	for _, want := range []string{
+		"| image of 127 layers of 1 MiB converted to zstd | killed | 508MiB, 1s; without a limit 0.50× |\n",
+		"| cache export, 20 layers in gzip and zstd | killed | 80MiB, 2s |\n",
+		"| 8 such exports at once, 64 layers | killed, 0 of 8 done | 256MiB, 6.4s |\n",
+		"| registry cache of 15 layers, blobs | 17, 3MiB | 15, 2MiB |\n",
+		"| inline cache, steps cached on a fresh daemon | 0 of 3 | 3 of 3 |\n",
 		"| layers | stock, no limit | stock, limit 512MiB | guarded, no limit | guarded, limit 512MiB |\n",
 		"| 127 | 508MiB, 2s | killed | 508MiB, 1s | 508MiB, 1s |\n",
 		"| level | stock, no limit |",
@@ -75,30 +80,4 @@ func writtenPage(t *testing.T, d *data) string {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(text)
-}
-
-func TestReadmeKeepsWhatIsAround(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "README.md")
-	around := "before\n" + readmeBegin + "old\n" + readmeEnd + "after\n"
-	require.NoError(t, os.WriteFile(path, []byte(around), 0o644))
-	for range 2 {
-		require.NoError(t, sample().writeReadme(path))
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
-		assert.True(t, strings.HasPrefix(string(text), "before\n"+readmeBegin), string(text))
-		assert.True(t, strings.HasSuffix(string(text), "|\n\n"+readmeEnd+"after\n"), string(text))
-		assert.NotContains(t, string(text), "old")
-		for _, row := range []string{
-			"| image of 127 layers of 1 MiB converted to zstd | killed | 508MiB, 1s; without a limit 0.50× |\n",
-			"| cache export, 20 layers in gzip and zstd | killed | 80MiB, 2s |\n",
-			"| 8 such exports at once, 64 layers | killed, 0 of 8 done | 256MiB, 6.4s |\n",
-			"| registry cache of 15 layers, blobs | 17, 3MiB | 15, 2MiB |\n",
-			"| inline cache, steps cached on a fresh daemon | 0 of 3 | 3 of 3 |\n",
-		} {
-			assert.Contains(t, string(text), row)
-		}
-	}
-	require.NoError(t, (&data{}).writeReadme(path), "nothing to write")
-	require.NoError(t, os.WriteFile(path, []byte("no place"), 0o644))
-	require.ErrorContains(t, sample().writeReadme(path), "has no place for its figures")
 }
