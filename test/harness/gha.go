@@ -18,6 +18,8 @@ import (
 // GitHubCache is a running cache service of GitHub Actions on loopback.
 type GitHubCache struct {
 	*server
+	// URL is its address, and Token what a client shows there.
+	URL, Token string
 	// Attributes are those of an export or import of type gha.
 	Attributes string
 }
@@ -32,10 +34,9 @@ func StartGitHubCache(ctx context.Context, binary string) (*GitHubCache, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &GitHubCache{
-		server:     s,
-		Attributes: fmt.Sprintf("type=gha,url=%s/,token=%s,scope=test", url, githubToken(time.Now())),
-	}, nil
+	c := &GitHubCache{server: s, URL: url + "/", Token: githubToken(time.Now())}
+	c.Attributes = fmt.Sprintf("type=gha,url=%s,token=%s,scope=test", c.URL, c.Token)
+	return c, nil
 }
 
 // Blobs are the compressions of all layers that were written. The service keeps what it

@@ -61,7 +61,7 @@ func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
 	if b.Empty > 0 {
 		tag += "-empty-" + strconv.Itoa(b.Empty)
 	}
-	imageName, err := r.push(ctx, fmt.Sprintf("base-%s:%s", kind, tag), image)
+	imageName, err := r.Push(ctx, fmt.Sprintf("base-%s:%s", kind, tag), image)
 	if err != nil {
 		return "", fmt.Errorf("push a base image: %w", err)
 	}
@@ -82,7 +82,7 @@ func (r *Registry) PushProgram(ctx context.Context, repository string, binary []
 	if image, err = mutate.AppendLayers(image, layer); err != nil {
 		return "", fmt.Errorf("make an image of a program: %w", err)
 	}
-	imageName, err := r.push(ctx, repository+":latest", image)
+	imageName, err := r.Push(ctx, repository+":latest", image)
 	if err != nil {
 		return "", fmt.Errorf("push an image of a program: %w", err)
 	}
@@ -92,22 +92,23 @@ func (r *Registry) PushProgram(ctx context.Context, repository string, binary []
 // PushArtifact pushes a manifest that is not of an image, and returns its name.
 func (r *Registry) PushArtifact(ctx context.Context) (string, error) {
 	artifact := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
-	imageName, err := r.push(ctx, "artifact:latest", mutate.ConfigMediaType(artifact, "application/vnd.test.unknown+json"))
+	imageName, err := r.Push(ctx, "artifact:latest", mutate.ConfigMediaType(artifact, "application/vnd.test.unknown+json"))
 	if err != nil {
 		return "", fmt.Errorf("push an artifact: %w", err)
 	}
 	return imageName, nil
 }
 
-// push writes an image under a name in the registry, and returns the full name.
-func (r *Registry) push(ctx context.Context, imageName string, image v1.Image) (string, error) {
+// Push writes an image under a name in the registry, and returns the full name.
+// Layers that are not distributable are written, too.
+func (r *Registry) Push(ctx context.Context, imageName string, image v1.Image) (string, error) {
 	ref, err := name.ParseReference(r.Host + "/" + imageName)
 	if err != nil {
 		return "", err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
-	return ref.Name(), remote.Write(ref, image, remote.WithContext(ctx), remote.WithTransport(transport))
+	return ref.Name(), remote.Write(ref, image, remote.WithContext(ctx), remote.WithTransport(transport), remote.WithNondistributable)
 }
 
 func (b Base) image(ctx context.Context) (v1.Image, error) {

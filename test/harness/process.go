@@ -144,7 +144,8 @@ func (p *Process) Kill(ctx context.Context) error {
 		return err
 	}
 	<-p.done
-	return nil
+	// What it had not waited for itself becomes a child of this process only now.
+	return reap()
 }
 
 // Run runs the program to its end and returns what it wrote. It is killed when

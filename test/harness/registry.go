@@ -34,6 +34,12 @@ const privateConfig = `auth:
     path: %[1]s/passwords
 `
 
+const foreignConfig = `validation:
+  manifests:
+    urls:
+      allow: ['.*']
+`
+
 var registryAddress = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
 
 // StartRegistry starts the registry program and returns when it listens.
@@ -45,6 +51,12 @@ func StartRegistry(ctx context.Context, binary string) (*Registry, error) {
 // made up.
 func StartPrivateRegistry(ctx context.Context, binary string) (*Registry, error) {
 	return startRegistry(ctx, binary, registryConfig+privateConfig)
+}
+
+// StartForeignRegistry starts a registry that takes images with layers that are elsewhere,
+// too, at any URL.
+func StartForeignRegistry(ctx context.Context, binary string) (*Registry, error) {
+	return startRegistry(ctx, binary, registryConfig+foreignConfig)
 }
 
 func startRegistry(ctx context.Context, binary, format string) (_ *Registry, err error) {
@@ -64,6 +76,9 @@ func (r *Registry) command(dir string) (Command, error) {
 		Env:  []string{"OTEL_TRACES_EXPORTER=none"},
 	}, os.WriteFile(config, fmt.Appendf(nil, r.format, dir, r.Host), 0o600)
 }
+
+// Storage is the directory with all that the registry has, for another one to serve.
+func (r *Registry) Storage() string { return filepath.Join(r.dir, "storage") }
 
 // Kill ends the registry with SIGKILL, in the middle of whatever it does.
 func (r *Registry) Kill(ctx context.Context) error { return r.process.Kill(ctx) }
