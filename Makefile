@@ -96,6 +96,10 @@ conversions: $(PARTS) runc ## test every kind of conversion beside stock, for ab
 identity: $(PARTS) runc ## rebuild every kind of image from its cache beside stock, for most of an hour; writes docs/identity.md and its data
 	go test -count=1 -timeout 3h -v -run '^TestRebuiltImageIsTheSame$$' ./test -identity $(CURDIR)/docs/identity.md
 
+.PHONY: conformance
+conformance: $(PARTS) bin/tools/ghacache bin/tools/containerd bin/tools/versitygw bin/tools/azurite runc busybox ## run upstream's own integration tests beside stock, for about an hour; writes docs/conformance.md
+	go run ./test/conformance -write docs/conformance.md
+
 .PHONY: faults
 faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
 	go test -count=1 -timeout 2h -parallel 4 -v -run '^TestFault' ./test -faults 20
@@ -168,12 +172,13 @@ clean: ## remove what was built; the caches of go stay
 
 # What only the distribution has: runc needs its libseccomp, npm its node, and docker modules
 # that not every proxy has.
-.PHONY: runc npm systemd-analyze docker tini-static dpkg rpm mandoc
+.PHONY: runc npm systemd-analyze docker tini-static dpkg rpm mandoc busybox
 runc npm dpkg rpm mandoc: PACKAGE = $@
 systemd-analyze: PACKAGE = systemd
 docker: PACKAGE = docker-cli
 tini-static: PACKAGE = tini
-runc npm systemd-analyze docker tini-static dpkg rpm mandoc:
+busybox: PACKAGE = busybox-static
+runc npm systemd-analyze docker tini-static dpkg rpm mandoc busybox:
 	@command -v $@ >/dev/null || { \
 		echo "installing $(PACKAGE)"; \
 		if command -v apt-get >/dev/null; then apt-get update && apt-get install -y --no-install-recommends $(PACKAGE); \
