@@ -85,14 +85,22 @@ func TestPageSaysHowEachBlockIsChecked(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(readPage(t).blocks)), named)
 }
 
-var imageTag = regexp.MustCompile(`(?:registry\.example\.com/bkguard:|newTag: )(\S+)`)
+var (
+	imageTag       = regexp.MustCompile(`(?:registry\.example\.com/bkguard:|newTag: )(\S+)`)
+	packageVersion = regexp.MustCompile(`dist/bkguard(?:-buildkit)?_([^_]+)_amd64\.deb`)
+)
 
-// TestPageNamesThisVersion holds that the images of the page are those of this checkout.
+// TestPageNamesThisVersion holds that the images and packages of the page are those of this checkout.
 func TestPageNamesThisVersion(t *testing.T) {
 	tags := imageTag.FindAllStringSubmatch(read(t, absolute(t, pagePath)), -1)
 	require.NotEmpty(t, tags)
 	for _, tag := range tags {
 		assert.Equal(t, release(t)+"-bkguard."+guard.Version, tag[1])
+	}
+	packages := packageVersion.FindAllStringSubmatch(read(t, absolute(t, pagePath)), -1)
+	require.Len(t, packages, 2)
+	for _, p := range packages {
+		assert.Equal(t, guard.Version+"-1", p[1])
 	}
 }
 
@@ -128,7 +136,7 @@ var ownCommand = regexp.MustCompile(`(?m)\bbkguard (check|mode|status)\b.*$`)
 func (p *page) testCommands(t *testing.T) {
 	for _, name := range []string{
 		"actions-switch", "engine-check", "engine-start", "kubernetes-apply", "kubernetes-check",
-		"kubernetes-driver-check", "nerdctl", "systemd-check", "systemd-start",
+		"kubernetes-driver-check", "nerdctl", "packages", "systemd-check", "systemd-start",
 	} {
 		p.parsed(t, name)
 	}
