@@ -31,7 +31,7 @@ PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
 # What the Docker Engine needs.
 ENGINES := bin/dockerd bin/dockerd-stock bin/tools/containerd bin/tools/buildx bin/tools/ghacache
 # What the blocks of docs/install.md need beside the engine.
-INSTALLERS := bin/tools/kustomize bin/tools/kubecheck bin/tools/actionlint bin/tools/gitlabci
+INSTALLERS := bin/tools/docker bin/tools/kustomize bin/tools/kubecheck bin/tools/actionlint bin/tools/gitlabci
 # What only the tests need.
 TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/actionlint bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
@@ -74,7 +74,7 @@ test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	cd daemon && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
-test-docker: $(PARTS) runc systemd-analyze docker tini-static ## run the tests of the Docker Engine, and every block of docs/install.md
+test-docker: $(PARTS) runc systemd-analyze tini-static ## run the tests of the Docker Engine, and every block of docs/install.md
 	+$(MAKE) --no-print-directory -j2 $(ENGINES) $(INSTALLERS)
 	go test -vet=off -count=1 -timeout 30m ./test/docker
 	go test -vet=off -count=1 ./test/install
@@ -170,15 +170,13 @@ diff: daemon/overlay/overlay.json engine/overlay/overlay.json ## show what diffe
 clean: ## remove what was built; the caches of go stay
 	rm -rf bin dist daemon/vendor daemon/overlay engine/vendor engine/overlay
 
-# What only the distribution has: runc needs its libseccomp, npm its node, and docker modules
-# that not every proxy has.
-.PHONY: runc npm systemd-analyze docker tini-static dpkg rpm mandoc busybox
+# What only the distribution has: runc needs its libseccomp, npm its node.
+.PHONY: runc npm systemd-analyze tini-static dpkg rpm mandoc busybox
 runc npm dpkg rpm mandoc: PACKAGE = $@
 systemd-analyze: PACKAGE = systemd
-docker: PACKAGE = docker-cli
 tini-static: PACKAGE = tini
 busybox: PACKAGE = busybox-static
-runc npm systemd-analyze docker tini-static dpkg rpm mandoc busybox:
+runc npm systemd-analyze tini-static dpkg rpm mandoc busybox:
 	@command -v $@ >/dev/null || { \
 		echo "installing $(PACKAGE)"; \
 		if command -v apt-get >/dev/null; then apt-get update && apt-get install -y --no-install-recommends $(PACKAGE); \
@@ -273,6 +271,11 @@ bin/tools/containerd: tools/containerd/go.mod tools/containerd/go.sum
 bin/tools/toxiproxy: tools/toxiproxy/go.mod tools/toxiproxy/go.sum
 	@echo "building $@: about half a minute the first time"
 	cd tools/toxiproxy && go build -o ../../$@ github.com/Shopify/toxiproxy/v2/cmd/server
+
+# Docker's client has no go.mod that would say its version of the language.
+bin/tools/docker: tools/docker/go.mod tools/docker/go.sum
+	@echo "building $@: about half a minute the first time"
+	cd tools/docker && go build -gcflags 'github.com/docker/cli/...=-lang=go1.25' -o ../../$@ github.com/docker/cli/cmd/docker
 
 bin/tools/buildx: tools/buildx/go.mod tools/buildx/go.sum
 	@echo "building $@: about three minutes the first time"

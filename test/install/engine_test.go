@@ -30,8 +30,6 @@ func startHost(t *testing.T) *host {
 	require.NoError(t, err)
 	initPath, err := exec.LookPath("tini-static")
 	require.NoError(t, err, "run make tini-static first")
-	_, err = exec.LookPath("docker")
-	require.NoError(t, err, "run make docker first")
 	registry := startRegistry(t)
 	e, err := harness.StartEngine(t.Context(), harness.EngineOptions{Binary: stock, Args: []string{"--init-path", initPath}})
 	require.NoError(t, err)
@@ -49,7 +47,7 @@ func startHost(t *testing.T) *host {
 	require.NoError(t, os.Mkdir(filepath.Join(config, "cli-plugins"), 0o755))
 	require.NoError(t, os.Symlink(tool(t, "buildx"), filepath.Join(config, "cli-plugins", "docker-buildx")))
 	return &host{registry: registry, engine: e, env: []string{
-		"PATH=" + bin(t), "HOME=" + config, "DOCKER_CONFIG=" + config, "DOCKER_HOST=" + e.Address(),
+		"PATH=" + filepath.Dir(tool(t, "docker")) + ":" + bin(t), "HOME=" + config, "DOCKER_CONFIG=" + config, "DOCKER_HOST=" + e.Address(),
 	}}
 }
 
