@@ -97,7 +97,7 @@ identity: $(PARTS) runc ## rebuild every kind of image from its cache beside sto
 	go test -count=1 -timeout 3h -v -run '^TestRebuiltImageIsTheSame$$' ./test -identity $(CURDIR)/docs/identity.md
 
 .PHONY: conformance
-conformance: $(PARTS) bin/tools/ghacache bin/tools/containerd bin/tools/versitygw bin/tools/azurite runc busybox ## run upstream's own integration tests beside stock, for about an hour; writes docs/conformance.md
+conformance: $(PARTS) bin/tools/ghacache bin/tools/containerd bin/tools/versitygw bin/tools/azurite runc busybox ## run upstream's own integration tests beside stock, for half an hour or more; writes docs/conformance.md
 	go run ./test/conformance -write docs/conformance.md
 
 .PHONY: faults

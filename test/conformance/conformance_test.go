@@ -131,6 +131,7 @@ func TestReasons(t *testing.T) {
 		`exec: "dnsmasq": executable file not found in $PATH`:                            "Needs a program that is not there",
 		"=== RUN   T/worker=oci/netmode=bridge\nprocess exited while waiting for socket": "Needs CNI plugins",
 		"Not equal: \n\texpected: 0x3fffffffff\n\tactual  : 0x3ffeffffff":                "Needs a capability that root does not have here",
+		"compatibility_test.go:189: compatibility regression mismatch":                   "Needs upstream's own images",
 		"process exited while waiting for socket":                                        unexplained,
 		"not equal\n    sandbox.go:202: stderr: lookup docker.io: no such host":          unexplained,
 	} {
@@ -143,6 +144,20 @@ func TestReasons(t *testing.T) {
 func TestComplaintsAreTheSameAnywhere(t *testing.T) {
 	const output = "Error:  Received unexpected error:\n  dial tcp: lookup docker.io on 192.0.2.1:53: no such host, push localhost:45889/a and waiting for socket /tmp/bkguard-1-2/bktest_buildkitd3/buildkitd.sock\n  github.com/a/b.C\nTest:  x"
 	assert.Equal(t, "dial tcp: lookup docker.io: no such host, push localhost/a and waiting for socket buildkitd.sock", complaintOf(output))
+}
+
+// TestComplaintWithoutTestify holds that all of what a test has printed is compared, such
+// as the digests of what was exported.
+func TestComplaintWithoutTestify(t *testing.T) {
+	const output = "=== RUN   T/worker=oci\n    compatibility_test.go:189: compatibility regression mismatch\n        actual:\n          manifest=sha256:1\n--- FAIL: T/worker=oci (0.51s)\n"
+	assert.Equal(t, "compatibility regression mismatch actual: manifest=sha256:1", complaintOf(output))
+	other := outcome{fail, strings.ReplaceAll(output, "sha256:1", "sha256:2")}
+	for want, c := range map[string]comparison{
+		"` | the same |\n": {"client", "T/worker=oci", outcome{fail, output}, outcome{fail, output}, 0},
+		"manifest=sha256:1` | `compatibility regression mismatch actual: manifest=sha256:2` |\n": {"client", "T/worker=oci", outcome{fail, output}, other, 0},
+	} {
+		assert.Contains(t, report(page{}, nil, []comparison{c}), want)
+	}
 }
 
 func TestVerdictsAreCompared(t *testing.T) {

@@ -15,7 +15,8 @@ type reason struct {
 // reasons are in the order in which they are looked for.
 var reasons = []reason{
 	{"Needs a network", regexp.MustCompile(`lookup \S+( on \S+)?: |[Cc]ould not resolve host|bad address '|Temporary failure in name resolution|network is unreachable|docker\.io/\S+: not found|apk add`)},
-	{"Needs CNI plugins", regexp.MustCompile(`(?s)netmode=(?:bridge|dns).*(?:process exited while waiting for socket|error reading server preface)`)},
+	{"Needs CNI plugins", regexp.MustCompile(`(?s)netmode=(?:bridge|dns).*(?:process exited while waiting for socket|error reading server preface|Error while dialing: dial unix)`)},
+	{"Needs upstream's own images", regexp.MustCompile(`compatibility regression mismatch|ttysize: not found|Segmentation fault`)},
 	{"Needs a capability that root does not have here", regexp.MustCompile(`expected: 0x3f+\s+actual`)},
 	{"Needs a program that is not there", regexp.MustCompile(`executable file not found|failed to lookup \S+ binary|missing requirements`)},
 }
@@ -38,30 +39,46 @@ func reasonOf(output string) string {
 	return unexplained
 }
 
-// complaint is the part of what testify writes that says what is wrong.
-var complaint = regexp.MustCompile(`(?s)Error:\s+(.*?)\n\s*(?:Test:|Messages:|Error Trace:)`)
+// complaint is the part of what testify writes that says what is wrong, plain is what a
+// test writes by itself.
+var (
+	complaint = regexp.MustCompile(`(?s)Error:\s+(.*?)\n\s*(?:Test:|Messages:|Error Trace:)`)
+	plain     = regexp.MustCompile(`(?s)_test\.go:\d+: (.*)`)
+)
 
 // frame is a line of a stack, which follows the text of an error.
 var frame = regexp.MustCompile(`^[\w./-]+\.[\w.()*-]+$`)
 
+// here are the parts of a complaint that are of the machine, or other ones each time.
+var here = regexp.MustCompile(` on [\d.]+:53\b|/tmp/bkguard-[\w/-]*/|:\d{5}\b| after [\d.]+m?s\b|\bbktest_\w+`)
+
 // maxComplaint is how much of a complaint the page has.
 const maxComplaint = 160
 
-// complaintOf is what a test says that it has failed of, in one short line.
+// complaintOf is what a test says that it has failed of.
 func complaintOf(output string) string {
-	m := complaint.FindStringSubmatch(output)
-	if m == nil {
-		return ""
+	output, _, _ = strings.Cut(output, logs)
+	if m := complaint.FindStringSubmatch(output); m != nil {
+		return strings.TrimPrefix(withoutStack(m[1]), "Received unexpected error: ")
 	}
+	if m := plain.FindStringSubmatch(output); m != nil {
+		text, _, _ := strings.Cut(m[1], "--- FAIL: ")
+		return withoutStack(text)
+	}
+	return ""
+}
+
+// withoutStack is a text in one line, up to the stack of an error.
+func withoutStack(text string) string {
 	var words []string
-	for line := range strings.Lines(m[1]) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if frame.MatchString(line) || strings.HasPrefix(line, "Diff:") {
 			break
 		}
 		words = append(words, strings.Fields(line)...)
 	}
-	return shortened(strings.TrimPrefix(strings.Join(words, " "), "Received unexpected error: "))
+	return here.ReplaceAllString(strings.Join(words, " "), "")
 }
 
 // skipped is the line of a test that says why it is skipped: the last one of its own,
@@ -77,11 +94,8 @@ func skipReasonOf(output string) string {
 	return shortened(all[len(all)-1][1])
 }
 
-// here are the parts of a complaint that are of the machine, or other ones each time.
-var here = regexp.MustCompile(` on [\d.]+:53\b|/tmp/bkguard-[\w/-]*/|:\d{5}\b`)
-
+// shortened is the beginning of a text.
 func shortened(text string) string {
-	text = here.ReplaceAllString(text, "")
 	if runes := []rune(text); len(runes) > maxComplaint {
 		return string(runes[:maxComplaint]) + " ..."
 	}

@@ -93,7 +93,7 @@ func differences(b *strings.Builder, all []comparison) {
 		if !c.worse() {
 			output = c.stock.output
 		}
-		row(b, c.suite, c.test, string(c.stock.verdict), string(c.guarded.verdict), code(complaintOf(output)))
+		row(b, c.suite, c.test, string(c.stock.verdict), string(c.guarded.verdict), code(shortened(complaintOf(output))))
 	}
 }
 
@@ -127,10 +127,15 @@ func failures(b *strings.Builder, all []comparison) {
 			continue
 		}
 		fmt.Fprintf(b, "\n### %s (%d)\n\n", title, len(by[title]))
-		row(b, "package", "test", "what it says")
-		row(b, slices.Repeat([]string{"---"}, 3)...)
+		row(b, "package", "test", "stock says", "guarded says")
+		row(b, slices.Repeat([]string{"---"}, 4)...)
 		for _, c := range by[title] {
-			row(b, c.suite, c.test, code(complaintOf(c.stock.output)))
+			onStock, onGuarded := complaintOf(c.stock.output), complaintOf(c.guarded.output)
+			says := "the same"
+			if onGuarded != onStock {
+				says = code(shortened(onGuarded))
+			}
+			row(b, c.suite, c.test, code(shortened(onStock)), says)
 		}
 	}
 }
