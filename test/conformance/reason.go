@@ -16,8 +16,8 @@ type reason struct {
 var reasons = []reason{
 	{"Needs a network", regexp.MustCompile(`lookup \S+( on \S+)?: |[Cc]ould not resolve host|bad address '|Temporary failure in name resolution|network is unreachable|docker\.io/\S+: not found|apk add`)},
 	{"Needs CNI plugins", regexp.MustCompile(`(?s)netmode=(?:bridge|dns).*(?:process exited while waiting for socket|error reading server preface|Error while dialing: dial unix)`)},
-	{"Needs upstream's own images", regexp.MustCompile(`compatibility regression mismatch|ttysize: not found|Segmentation fault`)},
-	{"Needs a capability that root does not have here", regexp.MustCompile(`expected: 0x3f+\s+actual`)},
+	{"Needs upstream's own images", regexp.MustCompile(`compatibility regression mismatch|ttysize: not found|Segmentation fault|adduser|addgroup|alpine-release|expected: "sha256:`)},
+	{"Needs a capability that root does not have here", regexp.MustCompile(`expected: 0x3f+\s+actual|CapBnd`)},
 	{"Needs a program that is not there", regexp.MustCompile(`executable file not found|failed to lookup \S+ binary|missing requirements`)},
 }
 
@@ -50,7 +50,7 @@ var (
 var frame = regexp.MustCompile(`^[\w./-]+\.[\w.()*-]+$`)
 
 // here are the parts of a complaint that are of the machine, or other ones each time.
-var here = regexp.MustCompile(` on [\d.]+:53\b|/tmp/bkguard-[\w/-]*/|:\d{5}\b| after [\d.]+m?s\b|\bbktest_\w+`)
+var here = regexp.MustCompile(` on [\d.]+:53\b|/tmp/bkguard-[\w/-]*/|:\d{5}\b| after [\d.]+m?s\b|\bbktest_\w+| of ref [\w:]+`)
 
 // maxComplaint is how much of a complaint the page has.
 const maxComplaint = 160
