@@ -22,6 +22,8 @@ const (
 	exitError
 	exitNoFit
 	exitAffected
+	exitBroken
+	exitDifferent
 )
 
 func main() {
@@ -50,6 +52,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitNoFit
 	case errors.Is(err, errAffected):
 		return exitAffected
+	case errors.Is(err, errBroken):
+		return exitBroken
+	case errors.Is(err, errDifferent):
+		return exitDifferent
 	}
 	return exitError
 }

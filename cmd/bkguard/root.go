@@ -16,6 +16,7 @@ const rootDescription = `bkguard keeps buildkitd alive when it exports build cac
 
    bkguard scan /var/lib/buildkit      is this daemon affected?
    bkguard estimate golang:1.26        would an export of this image explode?
+   bkguard inspect app:cache           what is this build cache worth?
    bkguard check buildkitd.toml        is [guard] right, and what is in force?
    bkguard status --watch              what is the daemon doing?
    bkguard mode set single --wait 5s   change the mode, without a restart
@@ -27,7 +28,9 @@ EXIT CODES:
    0  done
    1  an error, told in one line
    2  estimate --fail-unless-fits: not every export fits
-   3  scan: there are layers in more than one compression`
+   3  scan: there are layers in more than one compression
+   4  inspect: a cache is broken
+   5  inspect A B: the caches differ`
 
 // rootCommand returns all commands of the program.
 func rootCommand() *cli.Command {
@@ -55,6 +58,7 @@ func rootCommand() *cli.Command {
 		Commands: []*cli.Command{
 			scanCommand(&out),
 			estimateCommand(&out),
+			inspectCommand(&out),
 			checkCommand(&out),
 			statusCommand(&out),
 			modeCommand(&out),

@@ -164,7 +164,7 @@ func pull(t *testing.T, image string) v1.Image {
 }
 
 // TestDaemonScripts has a daemon under a memory limit that has spared the combinations of an
-// export, one with a switch file, and one without a guard.
+// export, one with a switch file, and one without a guard, which has exported a small cache.
 func TestDaemonScripts(t *testing.T) {
 	b := binaries(t)
 	registry := startRegistry(t)
@@ -188,8 +188,19 @@ func TestDaemonScripts(t *testing.T) {
 		Binary: b.Guarded,
 		Config: "guard.switchFile = " + strconv.Quote(switchFile) + "\n",
 	})
-	stock := startDaemon(t, harness.DaemonOptions{Binary: b.Stock})
+	stock := startDaemon(t, harness.DaemonOptions{Binary: b.Stock, Registries: []string{registry.Host}})
+	cache, inline, local := registry.Host+"/cache:latest", registry.Host+"/inline:latest", filepath.Join(t.TempDir(), "cache")
+	for _, build := range []harness.Build{
+		{Dockerfile: dockerfile, ExportCache: []string{"type=registry,mode=max,ref=" + cache}},
+		{Dockerfile: dockerfile, ExportCache: []string{"type=local,mode=max,dest=" + local}},
+		{Dockerfile: dockerfile, ExportCache: []string{"type=inline"}, Output: harness.PushOutput(inline)},
+		{Dockerfile: harness.RunSteps(base, 2), ExportCache: []string{"type=registry,mode=max,ref=" + cache + "-less"}},
+	} {
+		_, err := stock.Build(t.Context(), build)
+		require.NoError(t, err)
+	}
 	runScripts(t, "daemon", map[string]string{
+		"CACHE": cache, "INLINE": inline, "LOCAL": local, "BASE": base,
 		"EXPORTED_ROOT": exported.Root(), "EXPORTED": exported.DebugAddress(), "SWITCHED": switched.DebugAddress(), "STOCK": stock.DebugAddress(),
 		"SWITCH_FILE": switchFile,
 	}, map[string]string{

@@ -1,0 +1,96 @@
+package inspect
+
+import (
+	"testing"
+
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// imageConfig is the config of an image with inline cache.
+type imageConfig struct {
+	ocispecs.Image
+	Cache []byte `json:"moby.buildkit.cache.v0,omitempty"`
+}
+
+// image writes the manifest of an image with layers a and b, and changes its config first.
+func (l *layout) image(t *testing.T, records string, change func(*imageConfig)) ocispecs.Descriptor {
+	t.Helper()
+	layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "b", gzip)}
+	config := imageConfig{Cache: []byte(records)}
+	config.OS, config.Architecture = "linux", "arm64"
+	for i := range layers {
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.Digest(layers[i].Annotations["containerd.io/uncompressed"]))
+		config.History = append(config.History, ocispecs.History{}, ocispecs.History{EmptyLayer: true})
+		layers[i].Annotations = nil
+	}
+	if change != nil {
+		change(&config)
+	}
+	top := l.json(t, ocispecs.Manifest{MediaType: ocispecs.MediaTypeImageManifest, Config: l.json(t, config), Layers: layers})
+	top.MediaType = ocispecs.MediaTypeImageManifest
+	return top
+}
+
+func TestInline(t *testing.T) {
+	const whole = `[{"digest":"sha256:1","layers":[{"layer":1}]}]`
+	for name, c := range map[string]struct {
+		records string
+		change  func(*imageConfig)
+		verdict string
+	}{
+		"whole":            {whole, nil, "fine: 1 of 1 records have a result"},
+		"in chains":        {`[{"chains":[{"layers":[1]}]},{"chains":[{"layers":[0,1]}]}]`, nil, "fine: 2 of 2 records have a result"},
+		"no cache":         {"", nil, "broken: the image has no inline cache"},
+		"no records":       {"[]", nil, "broken: none of 0 records has a result: nothing can be loaded from it"},
+		"no results":       {`[{"digest":"sha256:1"},{"digest":"sha256:2"}]`, nil, "broken: none of 2 records has a result: nothing can be loaded from it"},
+		"not to the top":   {`[{"layers":[{"layer":0}]}]`, nil, "broken: the results end at layer 1 of the image, and it has 2: the steps above are lost"},
+		"without a bottom": {`[{"chains":[{"layers":[1]}]}]`, nil, "broken: the results end at layer 0 of the image, and it has 2: the steps above are lost"},
+		"beyond the top":   {`[{"layers":[{"layer":2}]}]`, nil, "broken: no daemon imports it: record 0: a result names layer 2, and there are 2"},
+		"not JSON":         {`[`, nil, "broken: the inline cache cannot be read: unexpected end of JSON input"},
+		"other layers": {whole, func(c *imageConfig) { c.RootFS.DiffIDs = c.RootFS.DiffIDs[:1] },
+			"broken: the image has 2 layers in its manifest and 1 in its config"},
+		"no history": {whole, func(c *imageConfig) { c.History = nil },
+			"broken: the history of the image names 0 of its 2 layers, and an import of its cache panics"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLayout(t)
+			l.tag(t, l.image(t, c.records, c.change))
+			found := l.read(t)
+			assert.Equal(t, c.verdict, found.Verdict())
+			assert.Equal(t, Inline, found.Form)
+			assert.Equal(t, "linux/arm64", found.Platform)
+			if name != "no history" { // upstream panics in a goroutine of its own
+				refused := l.imported(t)
+				assert.Equal(t, name == "beyond the top" || name == "not JSON", refused != nil, "%v", refused)
+			}
+		})
+	}
+}
+
+// TestPlatforms has an index of two images with inline cache, and an attestation.
+func TestPlatforms(t *testing.T) {
+	l := newLayout(t)
+	var images []ocispecs.Descriptor
+	for _, arch := range []string{"amd64", "arm64"} {
+		records := `[{"layers":[{"layer":1}]}]`
+		image := l.image(t, records, func(c *imageConfig) { c.Author = arch })
+		image.Platform = &ocispecs.Platform{OS: "linux", Architecture: arch}
+		images = append(images, image)
+	}
+	attestation := l.json(t, ocispecs.Manifest{Config: l.json(t, "attestation")})
+	attestation.Annotations = map[string]string{attestationAnnotation: "attestation-manifest"}
+	gone := ocispecs.Descriptor{Digest: digest.FromString("gone"), Platform: &ocispecs.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}}
+	l.tag(t, l.json(t, ocispecs.Index{MediaType: ocispecs.MediaTypeImageIndex, Manifests: append(images, images[0], attestation, gone)}))
+	found, err := Read(t.Context(), Directory(l.dir))
+	require.NoError(t, err)
+	require.Len(t, found, 3)
+	for i, want := range []string{"linux/amd64", "linux/arm64", "linux/arm/v7"} {
+		assert.Equal(t, l.dir+":latest for "+want, found[i].Title())
+	}
+	assert.Equal(t, "fine: 1 of 1 records have a result", found[0].Verdict())
+	assert.Equal(t, "fine: 1 of 1 records have a result", found[1].Verdict())
+	assert.Equal(t, "broken: the manifest of the image is missing", found[2].Verdict())
+}

@@ -1,0 +1,81 @@
+package inspect
+
+import (
+	"encoding/json"
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// push copies the layout to a registry that ends with the test. What is named by the
+// manifest but not in the layout is missing there, too.
+func (l *layout) push(t *testing.T) name.Reference {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/cache:latest")
+	require.NoError(t, err)
+	files, err := os.ReadDir(l.dir + "/blobs/sha256")
+	require.NoError(t, err)
+	for _, f := range files {
+		data, err := os.ReadFile(l.dir + "/blobs/sha256/" + f.Name())
+		require.NoError(t, err)
+		require.NoError(t, remote.WriteLayer(ref.Context(), static.NewLayer(data, types.OCILayer)))
+	}
+	data, err := os.ReadFile(l.path(l.top.Digest))
+	require.NoError(t, err)
+	var manifest struct {
+		MediaType types.MediaType `json:"mediaType"`
+		Manifests []ocispecs.Descriptor
+	}
+	require.NoError(t, json.Unmarshal(data, &manifest))
+	// This registry holds nothing to be an index whose manifests it has not.
+	require.NoError(t, remote.Put(ref, pushed{manifest.MediaType, data}))
+	return ref
+}
+
+// pushed is a manifest as it is sent to a registry.
+type pushed struct {
+	mediaType types.MediaType
+	data      []byte
+}
+
+func (p pushed) RawManifest() ([]byte, error)        { return p.data, nil }
+func (p pushed) MediaType() (types.MediaType, error) { return p.mediaType, nil }
+
+func TestRegistryWithoutABlob(t *testing.T) {
+	l := newLayout(t)
+	layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "b", gzip)}
+	l.cache(t, marshal(t, chainOf(layers...)), layers...)
+	require.NoError(t, os.Remove(l.path(layers[1].Digest)))
+	place, err := NewRegistry(l.push(t))
+	require.NoError(t, err)
+	found, err := Read(t.Context(), place)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	assert.Equal(t, "broken: 1 blob is missing, such as "+layers[1].Digest.String(), found[0].Verdict())
+}
+
+// TestRegistryThatIsAway holds that an error of the way to a cache is no verdict on it.
+func TestRegistryThatIsAway(t *testing.T) {
+	l := newLayout(t)
+	layer := l.layer(t, "a", gzip)
+	l.cache(t, marshal(t, chainOf(layer)), layer)
+	ref := l.push(t)
+	nothing, err := NewRegistry(ref.Context().Tag("nothing"))
+	require.NoError(t, err)
+	_, err = Read(t.Context(), nothing)
+	require.ErrorContains(t, err, "MANIFEST_UNKNOWN")
+}

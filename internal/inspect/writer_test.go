@@ -1,0 +1,124 @@
+package inspect
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	cerrdefs "github.com/containerd/errdefs"
+	cacheimport "github.com/moby/buildkit/cache/remotecache/v1"
+	"github.com/moby/buildkit/solver"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// step is a record that upstream's writer is given: its inputs by name, and its layers.
+type step struct {
+	name   string
+	inputs []string
+	layers []string
+	// goes is the layer that is gone after it was asked for once, if it is not empty.
+	goes string
+}
+
+// goingWorker has the blobs of a step. One of them goes between two questions.
+type goingWorker struct {
+	content.Provider // nil
+	goes             digest.Digest
+	asked            int
+}
+
+func (w *goingWorker) Info(_ context.Context, dgst digest.Digest) (content.Info, error) {
+	if dgst == w.goes {
+		if w.asked++; w.asked > 1 {
+			return content.Info{}, cerrdefs.ErrNotFound
+		}
+	}
+	return content.Info{Digest: dgst}, nil
+}
+
+// export lets upstream write the cache of steps.
+func export(t *testing.T, steps []step) *layout {
+	t.Helper()
+	l := newLayout(t)
+	chains := cacheimport.NewCacheChains()
+	records := map[string]solver.CacheExporterRecord{}
+	for _, s := range steps {
+		var links [][]solver.CacheLink
+		for _, input := range s.inputs {
+			links = append(links, []solver.CacheLink{{Src: records[input]}})
+		}
+		var results []solver.CacheExportResult
+		if len(s.layers) > 0 {
+			remote := &solver.Remote{}
+			provider := &goingWorker{}
+			for _, name := range s.layers {
+				desc := l.layer(t, name, gzip)
+				remote.Descriptors = append(remote.Descriptors, desc)
+				if name == s.goes {
+					provider.goes = desc.Digest
+				}
+			}
+			remote.Provider = provider
+			results = []solver.CacheExportResult{{CreatedAt: time.Unix(0, 0), Result: remote}}
+		}
+		record, _, err := chains.Add(digest.FromString(s.name), links, results)
+		require.NoError(t, err)
+		records[s.name] = record
+	}
+	config, blobs, err := chains.Marshal(t.Context())
+	require.NoError(t, err)
+	var layers []ocispecs.Descriptor
+	for _, pair := range blobs {
+		layers = append(layers, pair.Descriptor)
+	}
+	l.cache(t, marshal(t, config), layers...)
+	return l
+}
+
+// TestBottoms has what upstream writes of steps, and of such whose layers go while it
+// writes them.
+func TestBottoms(t *testing.T) {
+	base := step{name: "base", layers: []string{"1", "2"}}
+	run := step{name: "run", inputs: []string{"base"}, layers: []string{"1", "2", "3"}}
+	more := step{name: "more", inputs: []string{"run"}, layers: []string{"1", "2", "3", "4"}}
+	going := func(s step, layer string) step {
+		s.goes = layer
+		return s
+	}
+	for name, c := range map[string]struct {
+		steps []step
+		short string
+	}{
+		"steps": {[]step{base, run, more}, ""},
+		"link": {[]step{base, {"copy", []string{"base"}, []string{"9"}, ""},
+			{"merge", []string{"base", "copy"}, []string{"1", "2", "9"}, ""},
+			{"run", []string{"merge"}, []string{"1", "2", "9", "10"}, ""}}, ""},
+		"three merged": {[]step{base, {"copy", nil, []string{"8"}, ""}, {"other", nil, []string{"9"}, ""},
+			{"merge", []string{"base", "copy", "other"}, []string{"1", "2", "8", "9"}, ""}}, ""},
+		"the same files linked from where they are": {[]step{base, {"copy", []string{"base"}, []string{"2"}, ""},
+			{"run", []string{"base"}, []string{"1", "2", "3"}, ""}}, ""},
+		"diff": {[]step{{"lower", nil, []string{"1"}, ""}, {"upper", []string{"lower"}, []string{"1", "2"}, ""},
+			{"diff", []string{"lower", "upper"}, []string{"2"}, ""}, {"other", nil, []string{"5"}, ""},
+			{"merge", []string{"other", "diff"}, []string{"5", "2"}, ""}, {"run", []string{"merge"}, []string{"5", "2", "6"}, ""}}, ""},
+		"no result in between":  {[]step{base, {"run", []string{"base"}, nil, ""}, more}, ""},
+		"the parents of one go": {[]step{base, going(run, "2"), more}, "1 result is without the bottom layers: the files in these are lost"},
+		// The longer chain is whole, and shows what is below the shorter one.
+		"the lowest parent of one goes": {[]step{base, going(run, "1"), more}, "1 result is without the bottom layers: the files in these are lost"},
+		// One layer of its own is what COPY --link makes, too.
+		"the parents of the last go": {[]step{base, run, going(more, "3")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := export(t, c.steps).read(t)
+			if c.short == "" {
+				assert.Empty(t, found.Findings)
+				return
+			}
+			require.Len(t, found.Findings, 1)
+			assert.Equal(t, Finding{Broken, c.short}, found.Findings[0])
+		})
+	}
+}
