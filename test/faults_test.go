@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bkguard/bkguard/internal/inspect"
 	"github.com/bkguard/bkguard/test/harness"
 )
 
@@ -159,6 +160,9 @@ func (s *scene) checkImport(t *testing.T, from string) {
 // once. It returns the length of the longest.
 func (s *scene) checkChains(t *testing.T, repository string) int {
 	t.Helper()
+	for _, c := range inRegistry(t.Context(), t, s.registry.Host+"/"+repository) {
+		assert.NotEqual(t, inspect.Broken, c.Worst(), "%v", c.Findings) // stock writes layers twice
+	}
 	m, err := s.registry.Cache(t.Context(), s.registry.Host+"/"+repository)
 	require.NoError(t, err)
 	layerOf, err := s.registry.Uncompressed(t.Context(), s.registry.Host+"/"+repository, m.Digests())

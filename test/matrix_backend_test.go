@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bkguard/bkguard/internal/inspect"
 	"github.com/bkguard/bkguard/test/harness"
 )
 
@@ -16,6 +17,8 @@ type backend struct {
 	to, from func(name string) string
 	// read returns what an export has written.
 	read func(ctx context.Context, name string) (harness.CacheManifest, error)
+	// inspect returns the caches as they are inspected; nil is for kinds that cannot be.
+	inspect func(t *testing.T, name string) []*inspect.Cache
 }
 
 // startBackends starts what the exporters of the matrix need, and returns the
@@ -32,6 +35,10 @@ func startBackends(t *testing.T, registry *harness.Registry) map[string]backend 
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	ref := func(name string) string { return imageAt(registry, name) }
+	inspectRef := func(t *testing.T, name string) []*inspect.Cache {
+		t.Helper()
+		return inRegistry(t.Context(), t, ref(name))
+	}
 	inRegistry := func(name string) string { return "type=registry,ref=" + ref(name) }
 	return map[string]backend{
 		"registry": {
@@ -40,12 +47,17 @@ func startBackends(t *testing.T, registry *harness.Registry) map[string]backend 
 			read: func(ctx context.Context, name string) (harness.CacheManifest, error) {
 				return registry.Cache(ctx, ref(name))
 			},
+			inspect: inspectRef,
 		},
 		"local": {
 			to:   func(name string) string { return "type=local,dest=" + path(name) },
 			from: func(name string) string { return "type=local,src=" + path(name) },
 			read: func(_ context.Context, name string) (harness.CacheManifest, error) {
 				return harness.LocalCache(path(name))
+			},
+			inspect: func(t *testing.T, name string) []*inspect.Cache {
+				t.Helper()
+				return inPlace(t.Context(), t, inspect.Directory(path(name)))
 			},
 		},
 		"s3": {
@@ -64,6 +76,7 @@ func startBackends(t *testing.T, registry *harness.Registry) map[string]backend 
 			read: func(ctx context.Context, name string) (harness.CacheManifest, error) {
 				return registry.Image(ctx, ref(name))
 			},
+			inspect: inspectRef,
 		},
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/bkguard/bkguard/internal/inspect"
 )
 
 // outcome is what became of a cell.
@@ -20,6 +22,9 @@ type outcome struct {
 	// possible is the number of written blobs whose layer the worker holds in
 	// the requested compression, requested that of those that have it.
 	possible, requested int
+	// worth is the worst verdict on what was exported, of the kinds of cache that can be
+	// inspected.
+	worth inspect.Severity
 	// same tells that all rounds have written the same bytes.
 	same bool
 }
@@ -45,6 +50,7 @@ func (o *outcome) assertGood(t *testing.T, c cell) {
 	assert.Equal(t, o.layers, o.blobs, "blobs, and layers written")
 	assert.Equal(t, c.possible(), o.possible, "blobs that could be in the requested compression")
 	assert.Equal(t, o.possible, o.requested, "blobs in the requested compression, of those that could be")
+	assert.Equal(t, inspect.Fine, o.worth, "verdict on the cache")
 	assert.True(t, o.same, "the same bytes every time")
 }
 

@@ -119,6 +119,11 @@ func (w *matrixWorker) play(t *testing.T, c cell, rounds int) outcome {
 		require.NoError(t, err)
 		o.same = o.same && (round == 0 || m.Digest == last.Digest)
 		last = m
+		if inspected := w.backends[c.exporter].inspect; inspected != nil {
+			for _, found := range inspected(t, place) {
+				o.worth = max(o.worth, found.Worst())
+			}
+		}
 		steps, cached := w.cached(t, c, place)
 		if round == 0 || cached < o.cached {
 			o.steps, o.cached = steps, cached

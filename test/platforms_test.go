@@ -42,6 +42,12 @@ func TestTwoPlatformsInline(t *testing.T) {
 		require.NoError(t, err)
 	}
 
+	caches := inRegistry(t.Context(), t, image)
+	assert.Len(t, caches, 2, "platforms")
+	for _, c := range caches {
+		assert.Empty(t, c.Findings, c.Title())
+	}
+
 	fresh := startDaemon(t, options)
 	result, err := fresh.Build(t.Context(), harness.Build{
 		Dockerfile:  dockerfile,

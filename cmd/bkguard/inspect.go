@@ -158,6 +158,9 @@ func (r inspectReport) text(w io.Writer) {
 	table(w, rows)
 	fmt.Fprintln(w)
 	for _, c := range r.Caches {
+		if len(c.Findings) == 1 {
+			continue // the verdict says it
+		}
 		for _, f := range c.Findings {
 			fmt.Fprintf(w, "%s: %s: %s\n", c.Title(), f.Severity, f.Text)
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/containerd/containerd/v2/pkg/labels"
+	units "github.com/docker/go-units"
 	"github.com/moby/buildkit/util/compression"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -73,8 +74,8 @@ func (c *Cache) countBlobs() {
 		surplus += sum - largest
 	}
 	if twice > 0 {
-		c.find(Wasteful, "%s in more than one blob, which takes %d bytes too many: %d blobs for %d layers",
-			count(twice, "layer is", "layers are"), surplus, c.Blobs, c.Layers)
+		c.find(Wasteful, "%s in more than one blob, which takes %s too much: %d blobs for %d layers",
+			count(twice, "layer is", "layers are"), units.BytesSize(float64(surplus)), c.Blobs, c.Layers)
 	}
 }
 

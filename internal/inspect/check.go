@@ -53,7 +53,7 @@ func (c *Cache) checkTop() {
 		}
 	}
 	if longest < layers {
-		c.find(Broken, "the results end at layer %d of the image, and it has %d: the steps above are lost", longest, layers)
+		c.find(Broken, "the results reach layer %d of the %d of the image: the steps above it are lost", longest, layers)
 	}
 }
 

@@ -254,5 +254,5 @@ func TestSameLayerTwice(t *testing.T) {
 	smaller := min(layers[1].Size, layers[2].Size)
 	assert.Equal(t, Wasteful, found.Worst())
 	assert.Contains(t, found.Verdict(), "wasteful: 1 layer is in more than one blob")
-	assert.Contains(t, found.Verdict(), fmt.Sprintf("which takes %d bytes too many: 3 blobs for 2 layers", smaller))
+	assert.Contains(t, found.Verdict(), fmt.Sprintf("which takes %dB too much: 3 blobs for 2 layers", smaller))
 }
