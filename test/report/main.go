@@ -33,7 +33,7 @@ func main() {
 const usage = `Usage: go run ./test/report [flags]
 
 Measures stock buildkitd and the guarded one side by side, section by section,
-and writes docs/benchmarks.md and its plots. What was measured is kept in
+and writes docs/benchmarks.md, its plots and docs/proof.md. What was measured is kept in
 docs/benchmarks, so that the page can be written again without measuring, and
 one section measured without the others. The page also takes in soak.csv and
 identity.csv, which make soak and make identity write there, and floor.md, which
@@ -105,7 +105,7 @@ func parse(args []string, stdout io.Writer) ([]section, error) {
 	return chosen, nil
 }
 
-// write writes the page and its plots into the project in a directory, from the
+// write writes the pages and the plots into the project in a directory, from the
 // data that is there.
 func write(project string) error {
 	d, err := load(filepath.Join(project, dataDir))
@@ -115,5 +115,6 @@ func write(project string) error {
 	return errors.Join(
 		d.writeCharts(filepath.Join(project, dataDir)),
 		d.writePage(filepath.Join(project, "docs", "benchmarks.md")),
+		d.writeProof(filepath.Join(project, "docs", "proof.md")),
 	)
 }
