@@ -12,6 +12,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bkguard/bkguard/internal/inspect"
 	"github.com/bkguard/bkguard/test/harness"
 )
 
@@ -120,6 +121,8 @@ type likeness struct {
 	Cached int `csv:"cached"`
 	// same says that nothing differs, more layers included.
 	same bool
+	// worth is the verdict on the cache.
+	worth inspect.Severity
 }
 
 // compare fills in the layers of an original image and of another one, by platform.
@@ -218,6 +221,12 @@ func (i identity) play(t *testing.T, registry *harness.Registry, binary string) 
 		}
 		_, err := daemon.Build(t.Context(), exporting)
 		require.NoError(t, err, cache)
+		var caches []*inspect.Cache
+		if cache == "local" {
+			caches = inPlace(t.Context(), t, inspect.Directory(local))
+		} else {
+			caches = inRegistry(t.Context(), t, strings.TrimPrefix(ways[1], "type=registry,ref="))
+		}
 
 		fresh := startDaemon(t, options)
 		again := build
@@ -229,6 +238,9 @@ func (i identity) play(t *testing.T, registry *harness.Registry, binary string) 
 		require.NoError(t, err)
 		found := likeness{Steps: result.Steps, Cached: result.Cached}
 		found.compare(original, layers)
+		for _, c := range caches {
+			found.worth = max(found.worth, c.Worst())
+		}
 		r[cache] = found
 		_, err = fresh.Stop(t.Context())
 		require.NoError(t, err)

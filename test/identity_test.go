@@ -15,6 +15,8 @@ import (
 	"github.com/moby/buildkit/util/compression"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/internal/inspect"
 )
 
 var identityFile = flag.String("identity", "", "test every image that is rebuilt, and write the results to this `file`, their data to benchmarks/identity.csv beside it")
@@ -40,6 +42,8 @@ func TestRebuiltImageIsTheSame(t *testing.T) {
 			rows = append(rows, row)
 			for _, cache := range identityCaches {
 				assert.True(t, guarded[cache].same, "the layers of the image rebuilt from %s", cache)
+				// Bases of the same files in other blobs are in a cache by right.
+				assert.NotEqual(t, inspect.Broken, guarded[cache].worth, "verdict on the cache %s", cache)
 			}
 			for _, cache := range []string{"registry max", "local"} {
 				assert.Equal(t, guarded[cache].Steps, guarded[cache].Cached, "cached steps from %s", cache)

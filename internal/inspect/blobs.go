@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,40 +44,75 @@ func compressionOf(desc ocispecs.Descriptor) string {
 // countBlobs counts blobs and layers.
 func (c *Cache) countBlobs() {
 	unnamed := 0
-	layers := make(map[digest.Digest][]ocispecs.Descriptor)
+	layers := make(map[digest.Digest]bool)
 	for _, desc := range c.blobs {
 		c.Bytes += desc.Size
 		c.Compressions[compressionOf(desc)]++
-		layer, err := layerOf(desc)
-		if err != nil {
+		if _, err := layerOf(desc); err != nil {
 			unnamed++
-			layer = desc.Digest
 		}
-		layers[layer] = append(layers[layer], desc)
+		layers[c.layer(desc.Digest)] = true
 	}
 	c.Blobs, c.Layers = len(c.blobs), len(layers)
-	if c.Form == Inline {
-		return // the blobs of an image are what they are, and its config has the layers
-	}
-	if unnamed > 0 {
+	if unnamed > 0 && c.Form != Inline { // the config of an image has them
 		c.find(Broken, "%s no digest of the uncompressed layer, and cannot be loaded", count(unnamed, "blob has", "blobs have"))
 	}
+}
+
+// checkTwice looks for layers that are in more blobs than one chain needs. An image can
+// have the same layer twice in blobs of its own, such as one without files.
+func (c *Cache) checkTwice(ctx context.Context) error {
+	if c.Form == Inline || c.Blobs == c.Layers {
+		return nil
+	}
+	blobs := make(map[digest.Digest][]ocispecs.Descriptor)
+	for _, desc := range c.blobs {
+		layer := c.layer(desc.Digest)
+		blobs[layer] = append(blobs[layer], desc)
+	}
+	needed, err := c.blobsInOneChain(ctx)
+	if err != nil {
+		return err
+	}
 	twice, surplus := 0, int64(0)
-	for _, same := range layers {
-		if len(same) == 1 {
-			continue
+	for layer, same := range blobs {
+		slices.SortFunc(same, func(a, b ocispecs.Descriptor) int { return cmp.Compare(b.Size, a.Size) })
+		if enough := max(1, needed[layer]); len(same) > enough {
+			twice++
+			for _, desc := range same[enough:] {
+				surplus += desc.Size
+			}
 		}
-		twice++
-		sum, largest := int64(0), int64(0)
-		for _, desc := range same {
-			sum, largest = sum+desc.Size, max(largest, desc.Size)
-		}
-		surplus += sum - largest
 	}
 	if twice > 0 {
 		c.find(Wasteful, "%s in more than one blob, which takes %s too much: %d blobs for %d layers",
 			count(twice, "layer is", "layers are"), units.BytesSize(float64(surplus)), c.Blobs, c.Layers)
 	}
+	return nil
+}
+
+// blobsInOneChain counts, for each layer, the blobs of it that stand in the same chain.
+func (c *Cache) blobsInOneChain(ctx context.Context) (map[digest.Digest]int, error) {
+	most := make(map[digest.Digest]int)
+	for record, results := range c.loadable {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, result := range results {
+			seen := make(map[digest.Digest]bool)
+			counts := make(map[digest.Digest]int)
+			for _, blob := range c.chain(record, result) {
+				if !seen[blob] {
+					seen[blob] = true
+					counts[c.layer(blob)]++
+				}
+			}
+			for layer, n := range counts {
+				most[layer] = max(most[layer], n)
+			}
+		}
+	}
+	return most, nil
 }
 
 // checkStored looks up every blob that the manifest names.

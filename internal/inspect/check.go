@@ -36,6 +36,9 @@ func (c *Cache) check(ctx context.Context, place Place) error {
 	case c.Form == Inline:
 		c.checkTop()
 	}
+	if err := c.checkTwice(ctx); err != nil {
+		return err
+	}
 	return c.checkBottoms(ctx)
 }
 

@@ -244,6 +244,20 @@ func TestBadDescriptors(t *testing.T) {
 	assert.Equal(t, "broken: the index has no image, and no cache", l.read(t).Verdict())
 }
 
+// TestSameLayerTwiceInOneChain has a layer in two blobs that an image has, both of them.
+func TestSameLayerTwiceInOneChain(t *testing.T) {
+	l := newLayout(t)
+	layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "empty", gzip), l.layer(t, "empty", zstd)}
+	l.cache(t, marshal(t, chainOf(layers...)), layers...)
+	found := l.read(t)
+	assert.Equal(t, [2]int{3, 2}, [2]int{found.Blobs, found.Layers})
+	assert.Empty(t, found.Findings)
+
+	layers = append(layers, l.layer(t, "empty", ocispecs.MediaTypeImageLayer))
+	l.cache(t, marshal(t, chainOf(layers[:3]...)), layers...)
+	assert.Contains(t, l.read(t).Verdict(), "wasteful: 1 layer is in more than one blob")
+}
+
 // TestSameLayerTwice has a layer in two compressions.
 func TestSameLayerTwice(t *testing.T) {
 	l := newLayout(t)
