@@ -137,7 +137,7 @@ func (c *Cache) checkStored(ctx context.Context, place Place) error {
 			defer mu.Unlock()
 			if err != nil {
 				absent = append(absent, desc.Digest)
-			} else if size != desc.Size {
+			} else if size != unknownSize && size != desc.Size {
 				wrong = append(wrong, desc.Digest)
 			}
 			return nil

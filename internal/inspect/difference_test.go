@@ -23,18 +23,18 @@ func TestCompare(t *testing.T) {
 	whole := export(t, []step{base, run})
 	assert.True(t, compare(t, whole, export(t, []step{base, run})).Same())
 
-	d := compare(t, whole, export(t, []step{base, {"run", []string{"base"}, []string{"1", "2", "4"}, ""}}))
+	d := compare(t, whole, export(t, []step{base, {"run", []string{"base"}, []string{"1", "2", "4"}, "", 0}}))
 	assert.Equal(t, [6]int{0, 0, 1, 1, 1, 0}, sizes(d), "another result")
 	assert.Equal(t, []digest.Digest{digest.FromString("3")}, d.LayersOnlyInA)
 	assert.Equal(t, []digest.Digest{digest.FromString("4")}, d.LayersOnlyInB)
 
-	d = compare(t, whole, export(t, []step{base, {"run", []string{"base"}, nil, ""}}))
+	d = compare(t, whole, export(t, []step{base, {"run", []string{"base"}, nil, "", 0}}))
 	assert.Equal(t, [6]int{0, 0, 1, 1, 0, 0}, sizes(d), "no result")
 
-	d = compare(t, whole, export(t, []step{base, {"other", []string{"base"}, []string{"1", "2", "3"}, ""}}))
+	d = compare(t, whole, export(t, []step{base, {"other", []string{"base"}, []string{"1", "2", "3"}, "", 0}}))
 	assert.Equal(t, [6]int{1, 1, 0, 0, 0, 0}, sizes(d), "another record")
 
-	d = compare(t, whole, export(t, []step{{"other", nil, []string{"1", "2"}, ""}, {"run", []string{"other"}, []string{"1", "2", "3"}, ""}}))
+	d = compare(t, whole, export(t, []step{{"other", nil, []string{"1", "2"}, "", 0}, {"run", []string{"other"}, []string{"1", "2", "3"}, "", 0}}))
 	assert.Equal(t, [6]int{2, 2, 0, 0, 0, 0}, sizes(d), "the same key upon another record")
 }
 

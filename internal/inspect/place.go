@@ -14,6 +14,9 @@ import (
 // size can be imported, so that nothing is lost by not reading more.
 const readLimit = 8 * ImportLimit
 
+// unknownSize is that of a blob in a registry that has it and does not tell.
+const unknownSize = -1
+
 // Place is where caches are: a [Registry] or a [Directory].
 type Place interface {
 	// roots are the manifests that an import could begin with.
@@ -22,7 +25,7 @@ type Place interface {
 	// errCorrupt if the place has nothing, too much or something else under that digest.
 	manifest(ctx context.Context, dgst digest.Digest) ([]byte, error)
 	blob(ctx context.Context, dgst digest.Digest) ([]byte, error)
-	// size is that of a blob, in bytes, or the error errMissing.
+	// size is that of a blob, in bytes or unknownSize, or the error errMissing.
 	size(ctx context.Context, dgst digest.Digest) (int64, error)
 }
 

@@ -20,20 +20,21 @@ type step struct {
 	name   string
 	inputs []string
 	layers []string
-	// goes is the layer that is gone after it was asked for once, if it is not empty.
-	goes string
+	// goes is the layer that is gone after so many questions, if it is not empty.
+	goes  string
+	after int
 }
 
 // goingWorker has the blobs of a step. One of them goes between two questions.
 type goingWorker struct {
 	content.Provider // nil
 	goes             digest.Digest
-	asked            int
+	after, asked     int
 }
 
 func (w *goingWorker) Info(_ context.Context, dgst digest.Digest) (content.Info, error) {
 	if dgst == w.goes {
-		if w.asked++; w.asked > 1 {
+		if w.asked++; w.asked > w.after {
 			return content.Info{}, cerrdefs.ErrNotFound
 		}
 	}
@@ -54,7 +55,7 @@ func export(t *testing.T, steps []step) *layout {
 		var results []solver.CacheExportResult
 		if len(s.layers) > 0 {
 			remote := &solver.Remote{}
-			provider := &goingWorker{}
+			provider := &goingWorker{after: s.after}
 			for _, name := range s.layers {
 				desc := l.layer(t, name, gzip)
 				remote.Descriptors = append(remote.Descriptors, desc)
@@ -85,8 +86,8 @@ func TestBottoms(t *testing.T) {
 	base := step{name: "base", layers: []string{"1", "2"}}
 	run := step{name: "run", inputs: []string{"base"}, layers: []string{"1", "2", "3"}}
 	more := step{name: "more", inputs: []string{"run"}, layers: []string{"1", "2", "3", "4"}}
-	going := func(s step, layer string) step {
-		s.goes = layer
+	going := func(s step, layer string, after int) step {
+		s.goes, s.after = layer, after
 		return s
 	}
 	for name, c := range map[string]struct {
@@ -94,22 +95,25 @@ func TestBottoms(t *testing.T) {
 		short string
 	}{
 		"steps": {[]step{base, run, more}, ""},
-		"link": {[]step{base, {"copy", []string{"base"}, []string{"9"}, ""},
-			{"merge", []string{"base", "copy"}, []string{"1", "2", "9"}, ""},
-			{"run", []string{"merge"}, []string{"1", "2", "9", "10"}, ""}}, ""},
-		"three merged": {[]step{base, {"copy", nil, []string{"8"}, ""}, {"other", nil, []string{"9"}, ""},
-			{"merge", []string{"base", "copy", "other"}, []string{"1", "2", "8", "9"}, ""}}, ""},
-		"the same files linked from where they are": {[]step{base, {"copy", []string{"base"}, []string{"2"}, ""},
-			{"run", []string{"base"}, []string{"1", "2", "3"}, ""}}, ""},
-		"diff": {[]step{{"lower", nil, []string{"1"}, ""}, {"upper", []string{"lower"}, []string{"1", "2"}, ""},
-			{"diff", []string{"lower", "upper"}, []string{"2"}, ""}, {"other", nil, []string{"5"}, ""},
-			{"merge", []string{"other", "diff"}, []string{"5", "2"}, ""}, {"run", []string{"merge"}, []string{"5", "2", "6"}, ""}}, ""},
-		"no result in between":  {[]step{base, {"run", []string{"base"}, nil, ""}, more}, ""},
-		"the parents of one go": {[]step{base, going(run, "2"), more}, "1 result is without the bottom layers: the files in these are lost"},
+		"link": {[]step{base, {"copy", []string{"base"}, []string{"9"}, "", 0},
+			{"merge", []string{"base", "copy"}, []string{"1", "2", "9"}, "", 0},
+			{"run", []string{"merge"}, []string{"1", "2", "9", "10"}, "", 0}}, ""},
+		"three merged": {[]step{base, {"copy", nil, []string{"8"}, "", 0}, {"other", nil, []string{"9"}, "", 0},
+			{"merge", []string{"base", "copy", "other"}, []string{"1", "2", "8", "9"}, "", 0}}, ""},
+		"the same files linked from where they are": {[]step{base, {"copy", []string{"base"}, []string{"2"}, "", 0},
+			{"run", []string{"base"}, []string{"1", "2", "3"}, "", 0}}, ""},
+		"diff": {[]step{{"lower", nil, []string{"1"}, "", 0}, {"upper", []string{"lower"}, []string{"1", "2"}, "", 0},
+			{"diff", []string{"lower", "upper"}, []string{"2"}, "", 0}, {"other", nil, []string{"5"}, "", 0},
+			{"merge", []string{"other", "diff"}, []string{"5", "2"}, "", 0}, {"run", []string{"merge"}, []string{"5", "2", "6"}, "", 0}}, ""},
+		"no result in between":  {[]step{base, {"run", []string{"base"}, nil, "", 0}, more}, ""},
+		"the parents of one go": {[]step{base, going(run, "2", 1), more}, "1 result is without the bottom layers: the files in these are lost"},
 		// The longer chain is whole, and shows what is below the shorter one.
-		"the lowest parent of one goes": {[]step{base, going(run, "1"), more}, "1 result is without the bottom layers: the files in these are lost"},
+		"the lowest parent of one goes":  {[]step{base, going(run, "1", 1), more}, "1 result is without the bottom layers: the files in these are lost"},
+		"not all parents of the last go": {[]step{base, going(run, "1", 2)}, "1 result is without the bottom layers: the files in these are lost"},
+		"the base merged on top": {[]step{base, {"copy", nil, []string{"2", "9"}, "", 0},
+			{"merge", []string{"copy", "base"}, []string{"2", "9", "1", "2"}, "", 0}}, ""},
 		// One layer of its own is what COPY --link makes, too.
-		"the parents of the last go": {[]step{base, run, going(more, "3")}, ""},
+		"the parents of the last go": {[]step{base, run, going(more, "3", 1)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := export(t, c.steps).read(t)
