@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,11 +61,13 @@ type holdings struct {
 	taken   VariantStatus
 }
 
-// add adds a worker.
+// add adds a worker, once.
 func (h *holdings) add(w worker.Worker) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.workers = append(h.workers, w)
+	if !slices.Contains(h.workers, w) {
+		h.workers = append(h.workers, w)
+	}
 }
 
 // status returns what the workers hold, and finds it out if the last answer is too old. It

@@ -88,6 +88,30 @@ func TestVariantsAreMeasured(t *testing.T) {
 	}
 }
 
+// TestOffMeasuresNoVariants leaves the store alone.
+func TestOffMeasuresNoVariants(t *testing.T) {
+	c := newTestCache(t)
+	c.Chain(t, 2, compression.Zstd)
+	store := &brokenStore{Store: c.Blobs}
+	reader := sdkmetric.NewManualReader()
+	g := newTestGuard(t, config.Config{Mode: config.ModeOff})
+	g.Control(control.Opt{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	g.Worker(&storeWorker{store: containerdsnapshot.NewContentStore(store, cachetest.Namespace), manager: c.Manager})
+	assert.NotContains(t, measured(t, reader), "bkguard.variant.layers")
+	assert.Zero(t, store.walked)
+}
+
+// TestDecoratedTwiceCountsOnce has an embedder that decorates a worker for each of its uses.
+func TestDecoratedTwiceCountsOnce(t *testing.T) {
+	c := newTestCache(t)
+	c.Chain(t, 2, compression.Zstd)
+	g := newTestGuard(t, config.Config{})
+	w := c.worker()
+	g.Worker(w)
+	g.Worker(w)
+	assert.Equal(t, 2, g.Status().Variants.Layers)
+}
+
 // brokenStore is a content store that cannot be walked while it is broken.
 type brokenStore struct {
 	content.Store

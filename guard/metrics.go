@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/choice"
 	"github.com/bkguard/bkguard/internal/memory"
 )
@@ -119,9 +120,12 @@ func (g *Guard) instruments(meter metric.Meter) error {
 			o.ObserveInt64(running, int64(gate.Running[kind]), label)
 			o.ObserveInt64(waiting, int64(gate.Waiting[kind]), label)
 		}
-		if s := g.holdings.status(); s != nil && s.Error == "" {
-			o.ObserveInt64(variants, int64(s.Variants))
-			o.ObserveInt64(surplus, s.observable())
+		// A guard that is off leaves the daemon to its work.
+		if g.mode(nil) != config.ModeOff {
+			if s := g.holdings.status(); s != nil && s.Error == "" {
+				o.ObserveInt64(variants, int64(s.Variants))
+				o.ObserveInt64(surplus, s.observable())
+			}
 		}
 		o.ObserveInt64(build, 1, metric.WithAttributes(versionKey.String(Version), revisionKey.String(Revision)))
 		_, _, n := g.killSwitch.Current()
