@@ -36,6 +36,7 @@ func inPlace(ctx context.Context, t *testing.T, place inspect.Place) []*inspect.
 // and a fresh daemon executes no step. Of what stock writes, some has layers twice; its
 // inline cache is broken, and a fresh daemon executes all steps.
 func TestInspect(t *testing.T) {
+	t.Parallel()
 	const layers = 12
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers, LayerSize: 4096})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/util/compression"
+	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -112,6 +113,7 @@ func files(t *testing.T, root string) map[string]string {
 // TestScanFindsVariants has a daemon with 20 layers, first in gzip and then in zstd too: running, and when
 // it has ended. Nothing below its root is changed by that.
 func TestScanFindsVariants(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
 	require.NoError(t, err)
@@ -182,6 +184,7 @@ func assertStatusAgrees(t *testing.T, d *harness.Daemon, found scanned) {
 // answer is right: the 20 layers that are there are in two compressions all the time, and what
 // is built meanwhile is there in one or two. No build and no export fails by that.
 func TestScanBesideLoad(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
 	require.NoError(t, err)
@@ -241,8 +244,46 @@ func TestScanBesideLoad(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestScanLeavesExportsAsTheyAre has a stock daemon export a cache, and again while it is scanned
+// all the time: the same bytes are written.
+func TestScanLeavesExportsAsTheyAre(t *testing.T) {
+	t.Parallel()
+	registry := startRegistry(t)
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
+	require.NoError(t, err)
+	d := startDaemon(t, harness.DaemonOptions{Binary: binaries(t).Stock, Registries: []string{registry.Host}})
+	export := func(n int) digest.Digest {
+		place := fmt.Sprintf("%s/export-%d", registry.Host, n)
+		_, err := d.Build(t.Context(), harness.Build{
+			Dockerfile:  harness.RunSteps(base, 3),
+			ExportCache: []string{"type=registry,mode=max,ref=" + place},
+		})
+		require.NoError(t, err)
+		m, err := registry.Cache(t.Context(), place)
+		require.NoError(t, err)
+		return m.Digest
+	}
+	before := export(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	var scans errgroup.Group
+	scans.Go(func() error {
+		for ctx.Err() == nil {
+			if _, err := scan(context.WithoutCancel(ctx), d.Root()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for n := range 5 {
+		assert.Equal(t, before, export(1+n))
+	}
+	cancel()
+	require.NoError(t, scans.Wait())
+}
+
 // TestScanOfContainerd has a worker that keeps its layers in containerd.
 func TestScanOfContainerd(t *testing.T) {
+	t.Parallel()
 	registry := startRegistry(t)
 	containerd := startContainerd(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
