@@ -107,7 +107,7 @@ func sample() *data {
 		benchmark{"UpstreamLiveBytes/layers=12", 1, "live-B/remote", 4 << 10})
 	for compressions := 1; compressions <= 2; compressions++ {
 		for records := 500; records <= 4000; records *= 2 {
-			d.Guard = append(d.Guard, benchmark{fmt.Sprintf("ExportRecords/compressions=%d/records=%d", compressions, records), 1, "ns/op", float64(records) * 1e5})
+			d.Guard = append(d.Guard, benchmark{fmt.Sprintf("ExportRecords/compressions=%d/records=%d", compressions, records), 1, "ns/export", float64(records) * 1e5})
 		}
 	}
 	return d

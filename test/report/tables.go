@@ -199,8 +199,8 @@ func (d *data) OwnTable() string {
 			name := func(records int) string {
 				return fmt.Sprintf("ExportRecords/compressions=%d/records=%d", compressions, records)
 			}
-			half, ok := d.Guard.value(name(records/2), "ns/op")
-			took, both := d.Guard.value(name(records), "ns/op")
+			half, ok := d.Guard.value(name(records/2), "ns/export")
+			took, both := d.Guard.value(name(records), "ns/export")
 			if !ok || !both {
 				return ""
 			}
