@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // buildxExport is an export through docker buildx.
@@ -29,7 +30,7 @@ type buildxExport struct {
 func startBuildxExports(t *testing.T, registry *harness.Registry) []buildxExport {
 	t.Helper()
 	backends := startBackends(t, registry)
-	github, err := harness.StartGitHubCache(t.Context(), tool(t, "ghacache"))
+	github, err := harness.StartGitHubCache(t.Context(), parts.Tool(t, "ghacache"))
 	require.NoError(t, err)
 	removeWithTest(t, github)
 	inScope := func(name string) string { return strings.Replace(github.Attributes, "scope=test", "scope="+name, 1) }
@@ -64,14 +65,14 @@ var buildxLine = regexp.MustCompile(`(?m)^#(\d+) cache guard: (.*?)(?: \d+\.\d+s
 func TestBuildx(t *testing.T) {
 	t.Parallel()
 	const layers = 12
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
 	require.NoError(t, err)
 	options := harness.DaemonOptions{Binary: binaries(t).Guarded, Registries: []string{registry.Host}}
 	buildx := func(t *testing.T, daemon *harness.Daemon, b harness.BuildxBuild) harness.BuildResult {
 		t.Helper()
 		b.Dockerfile = harness.RunSteps(base, steps)
-		result, err := daemon.Buildx(t.Context(), tool(t, "buildx"), b)
+		result, err := daemon.Buildx(t.Context(), parts.Tool(t, "buildx"), b)
 		require.NoError(t, err)
 		return result
 	}
@@ -128,7 +129,7 @@ func TestBuildx(t *testing.T) {
 func TestBuildxShowsConversions(t *testing.T) {
 	t.Parallel()
 	daemon, build := slowConversion(t, harness.DaemonOptions{})
-	result, err := daemon.Buildx(t.Context(), tool(t, "buildx"), harness.BuildxBuild{Dockerfile: build.Dockerfile, Output: build.Output})
+	result, err := daemon.Buildx(t.Context(), parts.Tool(t, "buildx"), harness.BuildxBuild{Dockerfile: build.Dockerfile, Output: build.Output})
 	require.NoError(t, err)
 	assert.Regexp(t, fmt.Sprintf(convertingLine, "zstd"), result.Output)
 }

@@ -8,13 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // startContainerd starts a containerd that is stopped with the test.
 func startContainerd(t testing.TB) *harness.Containerd {
 	t.Helper()
-	tool(t, "containerd-shim-runc-v2") // is looked for beside containerd
-	c, err := harness.StartContainerd(t.Context(), tool(t, "containerd"))
+	parts.Tool(t, "containerd-shim-runc-v2") // is looked for beside containerd
+	c, err := harness.StartContainerd(t.Context(), parts.Tool(t, "containerd"))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.NoError(t, c.Stop(context.Background()))
@@ -35,7 +36,7 @@ func startOnContainerd(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
 // it does on the daemon's own.
 func TestContainerdWorker(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	b := binaries(t)
 	const inline, inRegistry = "type=inline", "type=registry,mode=max,ref="
 	for name, tc := range map[string]struct {
@@ -76,7 +77,7 @@ func TestContainerdWorker(t *testing.T) {
 				var result harness.BuildResult
 				var err error
 				if tc.buildx {
-					result, err = daemon.Buildx(t.Context(), tool(t, "buildx"), harness.BuildxBuild{
+					result, err = daemon.Buildx(t.Context(), parts.Tool(t, "buildx"), harness.BuildxBuild{
 						Dockerfile: dockerfile, Output: output, CacheTo: to, CacheFrom: from,
 					})
 				} else {

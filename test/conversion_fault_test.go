@@ -18,6 +18,7 @@ import (
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/guard"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // slowLayers is the number of layers of a slowConversion.
@@ -27,7 +28,7 @@ const slowLayers = 61
 // enough to see layers wait.
 func slowConversion(t *testing.T, options harness.DaemonOptions) (*harness.Daemon, harness.Build) {
 	t.Helper()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: slowLayers, LayerSize: mebibyte})
 	require.NoError(t, err)
 	options.Binary, options.Registries = binaries(t).Guarded, []string{registry.Host}

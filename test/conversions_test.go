@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 var conversionsFile = flag.String("conversions", "", "test every kind of conversion, and write the results to this `file`")
@@ -26,7 +27,7 @@ func TestConversionsSurvive(t *testing.T) {
 	if *conversionsFile != "" {
 		cells = allConversions()
 	}
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	var rows []conversionRow
 	for _, c := range cells {
 		t.Run(c.String(), func(t *testing.T) {
@@ -55,7 +56,7 @@ func TestConversionsSurvive(t *testing.T) {
 // TestStockIsKilledByConversions holds that test to be about a real problem.
 func TestStockIsKilledByConversions(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61, LayerSize: 8 * mebibyte})
 	require.NoError(t, err)
 	daemon := startDaemon(t, harness.DaemonOptions{
@@ -125,7 +126,7 @@ func TestConversionsAtOnce(t *testing.T) {
 	if *conversionsFile != "" {
 		layers, layerSize = 61, 8
 	}
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	daemon := startDaemon(t, harness.DaemonOptions{
 		Binary: binaries(t).Guarded, Registries: []string{registry.Host}, MemoryLimit: memoryLimit,
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // forced are attributes of an export that converts every layer.
@@ -31,7 +32,7 @@ const convertedLayers = 5
 // of worker, into every type of image.
 func TestConvertedBlobsAreStocks(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	gzip, err := registry.PushBase(t.Context(), harness.Base{Layers: convertedLayers, LayerSize: 64 << 10})
 	require.NoError(t, err)
 	zstd, err := registry.PushBase(t.Context(), harness.Base{Layers: convertedLayers, LayerSize: 64 << 10, Zstd: true})

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestEmbedderSurvives has the reproduction on a daemon that somebody else has
@@ -16,7 +17,7 @@ func TestEmbedderSurvives(t *testing.T) {
 	t.Parallel()
 	embedder, err := harness.FindTool("example-daemon")
 	require.NoError(t, err)
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 30})
 	require.NoError(t, err)
 	dockerfile := harness.RunSteps(base, steps)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // steps is the number of RUN steps on every base image.
@@ -23,7 +24,7 @@ func TestExportSurvives(t *testing.T) {
 	t.Parallel()
 	for _, layers := range []int{30, 61, 127} {
 		t.Run(fmt.Sprintf("%d layers", layers), func(t *testing.T) {
-			registry := startRegistry(t)
+			registry := parts.Registry(t)
 			base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
 			require.NoError(t, err)
 			dockerfile := harness.RunSteps(base, steps)
@@ -60,7 +61,7 @@ func TestExportSurvives(t *testing.T) {
 // TestStockIsKilled holds the tests above to be about a real problem: without
 // the guard, the same steps do not survive.
 func TestStockIsKilled(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 30})
 	require.NoError(t, err)
 	dockerfile := harness.RunSteps(base, steps)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bkguard/bkguard/internal/inspect"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 var faultRounds = flag.Int("faults", 1, "inject each fault so many `times`")
@@ -38,7 +39,7 @@ type scene struct {
 // newScene makes a scene whose build has RUN steps.
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{registry: startRegistry(t)}
+	s := &scene{registry: parts.Registry(t)}
 	base, err := s.registry.PushBase(t.Context(), harness.Base{Layers: faultLayers})
 	require.NoError(t, err)
 	image, err := s.registry.Image(t.Context(), base)
@@ -201,7 +202,7 @@ func (s *scene) checkWhole(t *testing.T, repository string) {
 // startProxies starts what makes proxies; it is stopped with the test.
 func startProxies(t *testing.T) *harness.Toxiproxy {
 	t.Helper()
-	toxi, err := harness.StartToxiproxy(t.Context(), tool(t, "toxiproxy"))
+	toxi, err := harness.StartToxiproxy(t.Context(), parts.Tool(t, "toxiproxy"))
 	require.NoError(t, err)
 	removeWithTest(t, toxi)
 	return toxi

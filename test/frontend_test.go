@@ -20,6 +20,7 @@ import (
 
 	"github.com/bkguard/bkguard/frontend"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // assumedWarning is what the middleware says of an image with 61 layers.
@@ -90,7 +91,7 @@ func (b clientBuild) run(ctx context.Context, t *testing.T, d *harness.Daemon, d
 // event to come, and that the result is that of upstream's frontend.
 func TestFrontendWarnsInTheStatusStream(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61})
 	require.NoError(t, err)
 	binary, err := harness.Compile(t.Context(), "./test/harness/dockerfile")
@@ -164,7 +165,7 @@ func eventsAround(reported []*client.SolveStatus, step digest.Digest) (before, a
 // with those that it has with the middleware, and in a daemon with warnImages.
 func TestFrontendErrorsAreUnchanged(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	private, err := harness.StartPrivateRegistry(t.Context(), binaries(t).Registry)
 	require.NoError(t, err)
 	removeWithTest(t, private)
@@ -218,7 +219,7 @@ func exampleFrontend(t *testing.T) []byte {
 // its own, as its documentation says.
 func TestExampleFrontend(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 61})
 	require.NoError(t, err)
 	binary := exampleFrontend(t)

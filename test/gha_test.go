@@ -9,14 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestGitHubActionsCache exports to and imports from the cache service of GitHub
 // Actions, in the compression that is asked for. Upstream ignores that
 // (moby/buildkit issue 3071).
 func TestGitHubActionsCache(t *testing.T) {
-	registry := startRegistry(t)
-	cache, err := harness.StartGitHubCache(t.Context(), tool(t, "ghacache"))
+	registry := parts.Registry(t)
+	cache, err := harness.StartGitHubCache(t.Context(), parts.Tool(t, "ghacache"))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, cache.Stop(context.Background()))

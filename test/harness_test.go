@@ -28,30 +28,6 @@ func binaries(t testing.TB) harness.Binaries {
 	return b
 }
 
-// tool is a program under bin/tools.
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := harness.FindTool(name)
-	require.NoError(t, err)
-	return path
-}
-
-// startRegistry starts a registry that is stopped and removed with the test.
-func startRegistry(t testing.TB) *harness.Registry {
-	t.Helper()
-	r, err := harness.StartRegistry(t.Context(), binaries(t).Registry)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if err := r.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if err := r.Remove(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
 // startDaemon starts a daemon that is stopped with the test.
 func startDaemon(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
 	t.Helper()

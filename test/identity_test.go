@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/internal/inspect"
+
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 var identityFile = flag.String("identity", "", "test every image that is rebuilt, and write the results to this `file`, their data to benchmarks/identity.csv beside it")
@@ -30,7 +32,7 @@ func TestRebuiltImageIsTheSame(t *testing.T) {
 	if *identityFile != "" {
 		cells = allIdentities()
 	}
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	var rows []identityRow
 	for _, i := range cells {
 		t.Run(i.String(), func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestExportOfImportedRecords exports steps that were imported, on a daemon that
@@ -15,7 +16,7 @@ import (
 // such a record, the worker's and that of the importer (solver/exporter.go).
 func TestExportOfImportedRecords(t *testing.T) {
 	const layers = 12
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
 	require.NoError(t, err)
 	build := harness.Build{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bkguard/bkguard/internal/inspect"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // inRegistry reads and checks the caches under a name in a registry.
@@ -38,7 +39,7 @@ func inPlace(ctx context.Context, t *testing.T, place inspect.Place) []*inspect.
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	const layers = 12
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers, LayerSize: 4096})
 	require.NoError(t, err)
 	build := harness.TwoStages(base)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // linkedFiles is the number of COPY --link steps in the tests with a lazy base
@@ -66,7 +67,7 @@ func TestLazyBaseImage(t *testing.T) {
 // are there from another one (moby/buildkit issue 5560). Upstream says nothing.
 func TestRecordsThatAreLeftOut(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	gzip, err := registry.PushBase(t.Context(), harness.Base{Layers: 4})
 	require.NoError(t, err)
 	zstd, err := registry.PushBase(t.Context(), harness.Base{Layers: 4, Zstd: true})
@@ -98,7 +99,7 @@ func TestRecordsThatAreLeftOut(t *testing.T) {
 // to push them.
 func (e lazyExport) run(t *testing.T, binary string, varied bool) (pulls map[string]int, replay func() harness.BuildResult) {
 	t.Helper()
-	origin, other := startRegistry(t), startRegistry(t)
+	origin, other := parts.Registry(t), parts.Registry(t)
 	base, err := origin.PushBase(t.Context(), harness.Base{Layers: 4})
 	require.NoError(t, err)
 	options := harness.DaemonOptions{Binary: binary, Registries: []string{origin.Host, other.Host}}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestExportWritesEachLayerOnce holds that a cache export writes every layer
@@ -15,7 +16,7 @@ import (
 // in two; and that exporting again writes the same.
 func TestExportWritesEachLayerOnce(t *testing.T) {
 	const layers = 12
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
 	require.NoError(t, err)
 	dockerfile := harness.RunSteps(base, steps)

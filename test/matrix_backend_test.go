@@ -9,6 +9,7 @@ import (
 
 	"github.com/bkguard/bkguard/internal/inspect"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // backend is where a cache is exported to and imported from, under any name.
@@ -25,10 +26,10 @@ type backend struct {
 // backends by the name of the exporter.
 func startBackends(t *testing.T, registry *harness.Registry) map[string]backend {
 	t.Helper()
-	s3, err := harness.StartS3(t.Context(), tool(t, "versitygw"))
+	s3, err := harness.StartS3(t.Context(), parts.Tool(t, "versitygw"))
 	require.NoError(t, err)
 	removeWithTest(t, s3)
-	azure, err := harness.StartAzureBlob(t.Context(), tool(t, "azurite"))
+	azure, err := harness.StartAzureBlob(t.Context(), parts.Tool(t, "azurite"))
 	require.NoError(t, err)
 	removeWithTest(t, azure)
 

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 const reportHead = `# Every cache export, guarded beside stock
@@ -46,7 +48,7 @@ the same state.
 func report(t *testing.T, results []result) []byte {
 	t.Helper()
 	var page strings.Builder
-	fmt.Fprintf(&page, reportHead, azuriteVersion(t)+", "+versions(t, tool(t, "versitygw")), guardedRounds, stockRounds, matrixMemory>>30, steps, stockLayers)
+	fmt.Fprintf(&page, reportHead, azuriteVersion(t)+", "+versions(t, parts.Tool(t, "versitygw")), guardedRounds, stockRounds, matrixMemory>>30, steps, stockLayers)
 	page.WriteString("\n## Cells in which all is well, by exporter and compressions on the worker\n\n")
 	summarize(&page, results)
 	var state workerState
@@ -169,7 +171,7 @@ func versions(t *testing.T, programs ...string) string {
 // azuriteVersion names azurite, which is no program of go.
 func azuriteVersion(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(tool(t, "azurite"), "node_modules", "azurite", "package.json"))
+	text, err := os.ReadFile(filepath.Join(parts.Tool(t, "azurite"), "node_modules", "azurite", "package.json"))
 	require.NoError(t, err)
 	var azurite struct{ Version string }
 	require.NoError(t, json.Unmarshal(text, &azurite))

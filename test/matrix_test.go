@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 var matrixFile = flag.String("matrix", "", "test the whole matrix of exports, and write the results to this `file`")
@@ -51,7 +52,7 @@ func TestMatrix(t *testing.T) {
 	if *matrixFile != "" {
 		cells = allCells()
 	}
-	m := &matrix{registry: startRegistry(t)}
+	m := &matrix{registry: parts.Registry(t)}
 	m.backends = startBackends(t, m.registry)
 	for len(cells) > 0 {
 		state, n := cells[0].state, 1

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // writtenBytes are the digests of all manifests that a build has written, which name every
@@ -24,7 +25,7 @@ type writtenBytes struct{ image, registry, local digest.Digest }
 // writes the same in each round.
 func TestOffAndObserveWriteWhatStockWrites(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 4})
 	require.NoError(t, err)
 	dir := t.TempDir()

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestModesInFigures is the table of modes in docs/operating.md: each mode
@@ -14,7 +15,7 @@ import (
 func TestModesInFigures(t *testing.T) {
 	t.Parallel()
 	const few, many = 12, 61
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	built := func(layers int) string {
 		base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
 		require.NoError(t, err)

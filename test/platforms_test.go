@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestTwoPlatformsInline holds that the cache in each image of a build for two
@@ -18,7 +19,7 @@ func TestTwoPlatformsInline(t *testing.T) {
 		copies    = 10
 		platforms = "platform=linux/amd64,linux/arm64"
 	)
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	dockerfile := "FROM scratch\nARG TARGETARCH\n"
 	files := map[string]string{}
 	for n := range copies {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // scanned is what bkguard scan tells of a root in JSON, as far as the tests look at it.
@@ -114,7 +115,7 @@ func files(t *testing.T, root string) map[string]string {
 // it has ended. Nothing below its root is changed by that.
 func TestScanFindsVariants(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
 	require.NoError(t, err)
 	build := harness.Build{Dockerfile: harness.RunSteps(base, 3)}
@@ -185,7 +186,7 @@ func assertStatusAgrees(t *testing.T, d *harness.Daemon, found scanned) {
 // is built meanwhile is there in one or two. No build and no export fails by that.
 func TestScanBesideLoad(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
 	require.NoError(t, err)
 	other, err := registry.PushBase(t.Context(), harness.Base{Layers: 2})
@@ -248,7 +249,7 @@ func TestScanBesideLoad(t *testing.T) {
 // all the time: the same bytes are written.
 func TestScanLeavesExportsAsTheyAre(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
 	require.NoError(t, err)
 	d := startDaemon(t, harness.DaemonOptions{Binary: binaries(t).Stock, Registries: []string{registry.Host}})
@@ -284,7 +285,7 @@ func TestScanLeavesExportsAsTheyAre(t *testing.T) {
 // TestScanOfContainerd has a worker that keeps its layers in containerd.
 func TestScanOfContainerd(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	containerd := startContainerd(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 17})
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 var soakFile = flag.String("soak", "", "export 2,000 times instead of a few, and write what the daemon holds to this CSV `file`")
@@ -119,7 +120,7 @@ func TestSoak(t *testing.T) {
 
 func newSoak(t *testing.T, name, binary string) *soak {
 	t.Helper()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	// The registry would keep idle connections for as long as the daemon does,
 	// which is two minutes: so many that they hide everything else.
 	proxy, err := harness.StartFailingProxy(registry.Host)

@@ -12,13 +12,14 @@ import (
 
 	"github.com/bkguard/bkguard/guard"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestOneLogLinePerExport holds that an export which the guard has changed says
 // so once, to the operator and to the client, and that no other export does.
 func TestOneLogLinePerExport(t *testing.T) {
 	const layers = 30
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
 	require.NoError(t, err)
 	dockerfile := harness.RunSteps(base, steps)
@@ -81,7 +82,7 @@ func countSteps(out, text string) int {
 // the worker holds the layers in a second compression; without the guard, it
 // covers none.
 func TestInlineKeepsCache(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)
 	dockerfile := harness.RunSteps(base, steps)
@@ -112,7 +113,7 @@ func TestInlineKeepsCache(t *testing.T) {
 func TestInlineExportsAtOnceAreToldNothing(t *testing.T) {
 	t.Parallel()
 	const builds = 50
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 8 - steps})
 	require.NoError(t, err)
 	dockerfile := harness.RunSteps(base, steps)

@@ -15,6 +15,7 @@ import (
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/guard"
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // status asks a guarded daemon what it is doing.
@@ -46,12 +47,12 @@ func switchTo(t *testing.T, d *harness.Daemon, file string, mode config.Mode) {
 // export that begins under a mode ends as that mode says.
 func TestSwitchGoesRoundWhileBuildsExport(t *testing.T) {
 	const builds, rounds = 4, 10 // about a minute
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 10})
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "mode")
 	daemon := startDaemon(t, harness.DaemonOptions{
-		Binary:     tool(t, "buildkitd-race"),
+		Binary:     parts.Tool(t, "buildkitd-race"),
 		Registries: []string{registry.Host},
 		Config:     fmt.Sprintf("guard.switchFile = %q\n", file),
 	})

@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestStockTakesOver runs the guarded daemon, the stock one and the guarded one
 // again on the same root and configuration: nothing of what was built is lost.
 func TestStockTakesOver(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 4})
 	require.NoError(t, err)
 	build := harness.Build{

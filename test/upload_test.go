@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestUploadsSurvive sends large layers to backends whose clients hold large parts of
@@ -16,18 +17,18 @@ import (
 func TestUploadsSurvive(t *testing.T) {
 	t.Parallel()
 	const exports = 4
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 6, LayerSize: 64 * mebibyte})
 	require.NoError(t, err)
 	for name, start := range map[string]func(t *testing.T) (attributes func(name string) string){
 		"s3": func(t *testing.T) func(string) string {
-			s3, err := harness.StartS3(t.Context(), tool(t, "versitygw"))
+			s3, err := harness.StartS3(t.Context(), parts.Tool(t, "versitygw"))
 			require.NoError(t, err)
 			removeWithTest(t, s3)
 			return s3.Attributes
 		},
 		"azblob": func(t *testing.T) func(string) string {
-			azblob, err := harness.StartAzureBlob(t.Context(), tool(t, "azurite"))
+			azblob, err := harness.StartAzureBlob(t.Context(), parts.Tool(t, "azurite"))
 			require.NoError(t, err)
 			removeWithTest(t, azblob)
 			return azblob.Attributes

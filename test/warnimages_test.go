@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestDaemonWarnsOfWhatItHolds holds that a daemon with warnImages tells clients
@@ -15,7 +16,7 @@ import (
 // whichever frontend has resolved it.
 func TestDaemonWarnsOfWhatItHolds(t *testing.T) {
 	t.Parallel()
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)
 	image, err := registry.PushProgram(t.Context(), "recipe", exampleFrontend(t))
@@ -48,7 +49,7 @@ func TestDaemonWarnsOfWhatItHolds(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, warned(recipe.Output), recipe.Output)
 
-	result, err := daemon.Buildx(t.Context(), tool(t, "buildx"), harness.BuildxBuild{
+	result, err := daemon.Buildx(t.Context(), parts.Tool(t, "buildx"), harness.BuildxBuild{
 		Dockerfile: fiveStages(base),
 		Output:     harness.PushOutput(registry.Host + "/buildx:latest"),
 	})

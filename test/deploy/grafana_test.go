@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 const dashboard = "grafana/bkguard.json"
@@ -15,7 +17,7 @@ const dashboard = "grafana/bkguard.json"
 // TestDashboardHasGrafanasTypes checks the dashboard against Grafana's schema,
 // unknown fields and the options of each kind of panel included.
 func TestDashboardHasGrafanasTypes(t *testing.T) {
-	modules := filepath.Join(tool(t, "grafana"), "node_modules")
+	modules := filepath.Join(parts.Tool(t, "grafana"), "node_modules")
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 	write(t, filepath.Join(dir, "check.ts"), read(t, filepath.Join(root, "tools/grafana/check.ts")))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 var (
@@ -21,7 +22,7 @@ var (
 // TestDockerfileHasNoWarnings has buildkit check the file. An image on loopback
 // stands in for those that it begins with.
 func TestDockerfileHasNoWarnings(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 1})
 	require.NoError(t, err)
 	daemon := startDaemon(t, harness.DaemonOptions{Registries: []string{registry.Host}})

@@ -14,6 +14,8 @@ import (
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/guard"
+
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // manifest has the fields of any kind that the tests look at.
@@ -48,9 +50,9 @@ type manifest struct {
 // manifests builds a kustomization, and has the code of the API server check it.
 func manifests(t *testing.T, name string) []manifest {
 	t.Helper()
-	text := check(t, "", tool(t, "kustomize"), "build", deployed("kubernetes/"+name))
+	text := check(t, "", parts.Tool(t, "kustomize"), "build", deployed("kubernetes/"+name))
 	var all []manifest
-	for line := range strings.Lines(check(t, text, tool(t, "kubecheck"))) {
+	for line := range strings.Lines(check(t, text, parts.Tool(t, "kubecheck"))) {
 		var m manifest
 		require.NoError(t, json.Unmarshal([]byte(line), &m))
 		all = append(all, m)

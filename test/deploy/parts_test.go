@@ -43,14 +43,6 @@ func submatches(pattern *regexp.Regexp, text string) []string {
 	return found
 }
 
-// tool is a program under bin/tools.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := harness.FindTool(name)
-	require.NoError(t, err)
-	return path
-}
-
 // check runs a program that must succeed, and returns what it has written to
 // stdout.
 func check(t *testing.T, input, program string, args ...string) string {
@@ -60,19 +52,6 @@ func check(t *testing.T, input, program string, args ...string) string {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
 	require.NoError(t, cmd.Run(), "%s%s", &stdout, &stderr)
 	return stdout.String()
-}
-
-func startRegistry(t *testing.T) *harness.Registry {
-	t.Helper()
-	b, err := harness.FindBinaries()
-	require.NoError(t, err)
-	r, err := harness.StartRegistry(t.Context(), b.Registry)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		assert.NoError(t, r.Stop(context.Background()))
-		assert.NoError(t, r.Remove())
-	})
-	return r
 }
 
 // startDaemon starts a guarded daemon.

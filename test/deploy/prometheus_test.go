@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 var (
@@ -26,12 +27,12 @@ func alerts(t *testing.T) []string {
 }
 
 func TestPrometheusUnderstandsTheRules(t *testing.T) {
-	check(t, "", tool(t, "promtool"), "check", "rules", "--lint=all", "--lint-fatal", deployed("prometheus/bkguard.rules.yml"))
+	check(t, "", parts.Tool(t, "promtool"), "check", "rules", "--lint=all", "--lint-fatal", deployed("prometheus/bkguard.rules.yml"))
 }
 
 func TestEveryAlertIsSeenFiring(t *testing.T) {
 	file := deployed("prometheus/bkguard.test.yml")
-	check(t, "", tool(t, "promtool"), "test", "rules", file)
+	check(t, "", parts.Tool(t, "promtool"), "test", "rules", file)
 	assert.ElementsMatch(t, alerts(t), submatches(alertFires, read(t, file)))
 }
 
@@ -41,7 +42,7 @@ func exportMetrics(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "mode")
 	write(t, file, find(t, manifests(t, "base"), "ConfigMap", "buildkitd-switch").Data["mode"])
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)
 	daemon := startDaemon(t, harness.DaemonOptions{

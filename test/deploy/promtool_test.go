@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // promTests is a file for promtool test rules, as JSON, which is YAML too.
@@ -60,7 +62,7 @@ func promtool(t *testing.T, series []promSeries, test promTest) {
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "test.yml")
 	write(t, file, string(text))
-	check(t, "", tool(t, "promtool"), "test", "rules", file)
+	check(t, "", parts.Tool(t, "promtool"), "test", "rules", file)
 }
 
 var metricLine = regexp.MustCompile(`^([a-z_]+)(?:\{(.*)\})? (\S+)$`)

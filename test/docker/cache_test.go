@@ -8,12 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestInlineKeepsCache holds that an image with inline cache that the guarded engine has pushed is
 // found by a builder that knows nothing else, also when its layers are there in two compressions.
 func TestInlineKeepsCache(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	image := registry.Host + "/inline"
 	assertFound(t, registry, harness.BuildxBuild{
 		Output:  harness.PushOutput(image),
@@ -23,8 +24,8 @@ func TestInlineKeepsCache(t *testing.T) {
 
 // TestCachesAreFound holds the same of the other types of cache that the engine has.
 func TestCachesAreFound(t *testing.T) {
-	registry := startRegistry(t)
-	github, err := harness.StartGitHubCache(t.Context(), tool(t, "ghacache"))
+	registry := parts.Registry(t)
+	github, err := harness.StartGitHubCache(t.Context(), parts.Tool(t, "ghacache"))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.NoError(t, github.Stop(context.Background()))
@@ -48,7 +49,7 @@ func assertFound(t *testing.T, registry *harness.Registry, export harness.Buildx
 	t.Helper()
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)
-	e := startEngine(t, harness.EngineOptions{Binary: guarded(t), MemoryLimit: limit})
+	e := parts.Engine(t, harness.EngineOptions{Binary: guarded(t), MemoryLimit: limit})
 	place := registry.Host + "/image"
 	for _, b := range []harness.BuildxBuild{
 		{Output: harness.PushOutput(place)},

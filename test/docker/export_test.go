@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // images are the base images of the tests, by their names.
@@ -41,14 +42,14 @@ func play(t *testing.T, e *harness.Engine, base, place string) error {
 // memory limit that the stock one is killed with, that the cache is whole, and that a container
 // which runs meanwhile is not disturbed.
 func TestExportSurvives(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	for name, image := range images {
 		t.Run(name, func(t *testing.T) {
 			base, err := registry.PushBase(t.Context(), image)
 			require.NoError(t, err)
 			place := fmt.Sprintf("%s/%d-%d", registry.Host, image.Layers, image.LayerSize)
 
-			e := startEngine(t, harness.EngineOptions{Binary: guarded(t), MemoryLimit: limit})
+			e := parts.Engine(t, harness.EngineOptions{Binary: guarded(t), MemoryLimit: limit})
 			running := startContainer(t, e, registry)
 			require.NoError(t, play(t, e, base, place))
 			assertUndisturbed(t, e, running)
@@ -63,7 +64,7 @@ func TestExportSurvives(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, steps, result.Cached, result.Output)
 
-			other := startEngine(t, harness.EngineOptions{Binary: stock(t), MemoryLimit: limit})
+			other := parts.Engine(t, harness.EngineOptions{Binary: stock(t), MemoryLimit: limit})
 			require.Error(t, play(t, other, base, place+"-stock"))
 			exit, err = other.Stop(t.Context())
 			require.NoError(t, err)

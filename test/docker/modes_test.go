@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // bkguard runs the command against an engine and returns what it has written.
@@ -30,12 +31,12 @@ func bkguard(t *testing.T, args ...string) string {
 // TestModes holds that the kill-switch works on an engine, that the status tells of it, and that
 // what is counted stands with the engine's own figures.
 func TestModes(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 3})
 	require.NoError(t, err)
 	mode := filepath.Join(t.TempDir(), "mode")
 	metrics := freeAddress(t)
-	e := startEngine(t, harness.EngineOptions{
+	e := parts.Engine(t, harness.EngineOptions{
 		Binary: guarded(t),
 		Config: fmt.Sprintf("[guard]\n  switchFile = %q\n  maxMemory = \"100MB\"\n", mode),
 		Args:   []string{"--metrics-addr", metrics},
@@ -90,7 +91,7 @@ func freeAddress(t *testing.T) string {
 
 // TestModeOfTheEnvironment has a mode in the environment, which wins over the file's.
 func TestModeOfTheEnvironment(t *testing.T) {
-	e := startEngine(t, harness.EngineOptions{Binary: guarded(t), Config: "[guard]\n  mode = \"single\"\n", Env: []string{"BKGUARD_MODE=observe"}})
+	e := parts.Engine(t, harness.EngineOptions{Binary: guarded(t), Config: "[guard]\n  mode = \"single\"\n", Env: []string{"BKGUARD_MODE=observe"}})
 	assert.Contains(t, bkguard(t, "status", "--debug-addr", e.Address()), "observe, set by environment")
 }
 
@@ -124,10 +125,10 @@ func TestBadConfigurationStopsTheEngine(t *testing.T) {
 // TestStopLeavesNothing stops an engine in the middle of an export. What would be left behind is
 // found when all tests have ended; the lock of the data is free for another engine.
 func TestStopLeavesNothing(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 30, LayerSize: 1 << 20})
 	require.NoError(t, err)
-	e := startEngine(t, harness.EngineOptions{Binary: guarded(t)})
+	e := parts.Engine(t, harness.EngineOptions{Binary: guarded(t)})
 	building := make(chan error, 1)
 	go func() {
 		_, err := e.Build(context.WithoutCancel(t.Context()), harness.BuildxBuild{

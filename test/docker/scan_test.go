@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // scan runs bkguard scan on the data root of an engine, which must end with an exit code.
@@ -30,12 +31,12 @@ func scan(t *testing.T, e *harness.Engine, code int) string {
 // TestScanFindsVariants holds that the data root of a stock engine which runs tells what layers are there in
 // two compressions, and that of a guarded one what the engine says itself.
 func TestScanFindsVariants(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 9})
 	require.NoError(t, err)
 	for name, binary := range map[string]string{"stock": stock(t), "guarded": guarded(t)} {
 		t.Run(name, func(t *testing.T) {
-			e := startEngine(t, harness.EngineOptions{Binary: binary})
+			e := parts.Engine(t, harness.EngineOptions{Binary: binary})
 			assert.Contains(t, scan(t, e, 0), `"affected": false`, "of an empty engine")
 			place := registry.Host + "/scan"
 			for n, b := range []harness.BuildxBuild{
@@ -76,10 +77,10 @@ func TestScanFindsVariants(t *testing.T) {
 // TestScanOfAGraphDriver holds that an engine which keeps its images with a graph driver has no
 // layers in compressions, and that scan says so.
 func TestScanOfAGraphDriver(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 3})
 	require.NoError(t, err)
-	e := startEngine(t, harness.EngineOptions{Binary: stock(t), GraphDriver: true})
+	e := parts.Engine(t, harness.EngineOptions{Binary: stock(t), GraphDriver: true})
 	_, err = e.Build(t.Context(), harness.BuildxBuild{Dockerfile: dockerfile(base), CacheTo: []string{"type=inline"}, Output: "type=docker,name=graph"})
 	require.NoError(t, err)
 	out := scan(t, e, 0)

@@ -8,20 +8,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // TestGraphDriverIsAsStock builds with the image store that the engine had before containerd's,
 // which exports inline cache only, and holds that both engines make such an image and find its
 // cache again.
 func TestGraphDriverIsAsStock(t *testing.T) {
-	registry := startRegistry(t)
+	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)
 	layers := map[string][]string{}
 	for name, binary := range map[string]string{"guarded": guarded(t), "stock": stock(t)} {
 		place := registry.Host + "/" + name
 		o := harness.EngineOptions{Binary: binary, GraphDriver: true}
-		e := startEngine(t, o)
+		e := parts.Engine(t, o)
 		_, err := e.Build(t.Context(), harness.BuildxBuild{
 			Dockerfile: dockerfile(base),
 			Output:     "type=image,name=" + place + ",push=true",
@@ -36,7 +37,7 @@ func TestGraphDriverIsAsStock(t *testing.T) {
 		_, err = e.Build(t.Context(), harness.BuildxBuild{Dockerfile: dockerfile(base), CacheTo: []string{"type=registry,ref=" + place + ":cache"}})
 		require.ErrorContains(t, err, "Cache export is not supported for the docker driver", name)
 
-		result, err := startEngine(t, o).Build(t.Context(), harness.BuildxBuild{Dockerfile: dockerfile(base), CacheFrom: []string{"type=registry,ref=" + place}})
+		result, err := parts.Engine(t, o).Build(t.Context(), harness.BuildxBuild{Dockerfile: dockerfile(base), CacheFrom: []string{"type=registry,ref=" + place}})
 		require.NoError(t, err)
 		assert.Equal(t, steps, result.Cached, "%s: %s", name, result.Output)
 	}
@@ -53,7 +54,7 @@ func TestAnswersAreStock(t *testing.T) {
 		version, commit      string
 	}
 	ask := func(binary string) answers {
-		e := startEngine(t, harness.EngineOptions{Binary: binary})
+		e := parts.Engine(t, harness.EngineOptions{Binary: binary})
 		version, err := e.Client.ServerVersion(t.Context(), client.ServerVersionOptions{})
 		require.NoError(t, err)
 		info, err := e.Client.Info(t.Context(), client.InfoOptions{})

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // testBuildx makes the image of the page and builders of it, by hand and as GitHub and GitLab do.
@@ -75,7 +76,7 @@ func (p *page) testActions(t *testing.T, h *host) {
 	text := p.block(t, "actions")
 	file := filepath.Join(t.TempDir(), "image.yml")
 	write(t, file, text)
-	run(t, harness.Command{Path: tool(t, "actionlint"), Args: []string{"-no-color", "-shellcheck=", "-pyflakes=", file}})
+	run(t, harness.Command{Path: parts.Tool(t, "actionlint"), Args: []string{"-no-color", "-shellcheck=", "-pyflakes=", file}})
 
 	var workflow struct {
 		Jobs map[string]struct {
@@ -113,7 +114,7 @@ func (p *page) testGitLab(t *testing.T, h *host) {
 	write(t, filepath.Join(dir, ".gitlab-ci.yml"), text)
 	// It asks git for the names of the project.
 	h.sh(t, dir, "git init --quiet . && git -c user.name=test -c user.email=test@example.com commit --quiet --allow-empty -m test")
-	check := filepath.Join(tool(t, "gitlabci"), "node_modules/.bin/gitlab-ci-local")
+	check := filepath.Join(parts.Tool(t, "gitlabci"), "node_modules/.bin/gitlab-ci-local")
 	assert.Contains(t, h.sh(t, dir, check+" --list"), "build-image")
 
 	var pipeline struct {

@@ -1,17 +1,16 @@
 package install
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // host is a machine with a Docker Engine of the release, a registry on loopback, and Docker's own
@@ -30,24 +29,13 @@ func startHost(t *testing.T) *host {
 	require.NoError(t, err)
 	initPath, err := exec.LookPath("tini-static")
 	require.NoError(t, err, "run make tini-static first")
-	registry := startRegistry(t)
-	e, err := harness.StartEngine(t.Context(), harness.EngineOptions{Binary: stock, Args: []string{"--init-path", initPath}})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		exit, err := e.Stop(context.Background())
-		assert.NoError(t, err)
-		remove := e.Remove
-		if t.Failed() {
-			t.Logf("the engine has ended with %v; its log is kept: %s", exit, e.LogPath())
-			remove = e.RemoveRoot
-		}
-		assert.NoError(t, remove())
-	})
+	registry := parts.Registry(t)
+	e := parts.Engine(t, harness.EngineOptions{Binary: stock, Args: []string{"--init-path", initPath}})
 	config := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(config, "cli-plugins"), 0o755))
-	require.NoError(t, os.Symlink(tool(t, "buildx"), filepath.Join(config, "cli-plugins", "docker-buildx")))
+	require.NoError(t, os.Symlink(parts.Tool(t, "buildx"), filepath.Join(config, "cli-plugins", "docker-buildx")))
 	return &host{registry: registry, engine: e, env: []string{
-		"PATH=" + filepath.Dir(tool(t, "docker")) + ":" + bin(t), "HOME=" + config, "DOCKER_CONFIG=" + config, "DOCKER_HOST=" + e.Address(),
+		"PATH=" + filepath.Dir(parts.Tool(t, "docker")) + ":" + bin(t), "HOME=" + config, "DOCKER_CONFIG=" + config, "DOCKER_HOST=" + e.Address(),
 	}}
 }
 

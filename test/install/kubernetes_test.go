@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
 // apiServer stands in for the API server of a cluster, of which there is none here: it keeps
@@ -73,7 +74,7 @@ func (p *page) testKubernetesDriver(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "buildkitd.toml"), p.block(t, "buildx-config"))
 	write(t, filepath.Join(dir, "kubeconfig"), strings.Replace(kubeconfig, "SERVER", s.URL, 1))
-	script := strings.ReplaceAll(p.block(t, "kubernetes-driver"), "docker buildx", tool(t, "buildx"))
+	script := strings.ReplaceAll(p.block(t, "kubernetes-driver"), "docker buildx", parts.Tool(t, "buildx"))
 	run(t, harness.Command{Path: "/bin/sh", Args: []string{"-euxc", script}, Dir: dir, Env: []string{
 		"HOME=" + dir, "BUILDX_CONFIG=" + filepath.Join(dir, "buildx"), "KUBECONFIG=" + filepath.Join(dir, "kubeconfig"),
 	}})
@@ -93,7 +94,7 @@ func (p *page) testKubernetesDriver(t *testing.T) {
 func kubecheck(t *testing.T, objects []byte) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), tool(t, "kubecheck"))
+	cmd := exec.CommandContext(t.Context(), parts.Tool(t, "kubecheck"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(objects), &stdout, &stderr
 	require.NoError(t, cmd.Run(), "%s%s", &stdout, &stderr)
 	return stdout.String()
@@ -110,7 +111,7 @@ func (p *page) testKubernetes(t *testing.T) {
 		require.NoError(t, err)
 		own := strings.NewReplacer("../deploy/kubernetes/base", deploy+"/kubernetes/"+variant, "newName: registry", "newName: other").Replace(text)
 		write(t, filepath.Join(dir, "kustomization.yaml"), own)
-		out := run(t, harness.Command{Path: tool(t, "kustomize"), Args: []string{"build", dir}})
+		out := run(t, harness.Command{Path: parts.Tool(t, "kustomize"), Args: []string{"build", dir}})
 		assert.Contains(t, kubecheck(t, []byte(out)), `"image":"other.example.com/bkguard:`)
 	}
 }

@@ -3,29 +3,18 @@
 package install
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := errors.Join(harness.CheckClean(), goleak.Find()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { parts.Main(m) }
 
 // root is the directory of the module.
 const root = "../.."
@@ -51,14 +40,6 @@ func absolute(t *testing.T, name string) string {
 	return path
 }
 
-// tool is a program under bin/tools.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := harness.FindTool(name)
-	require.NoError(t, err)
-	return path
-}
-
 // bin are the directories of the programs that the page builds and installs, as PATH has them.
 func bin(t *testing.T) string {
 	t.Helper()
@@ -71,17 +52,4 @@ func run(t *testing.T, c harness.Command) string {
 	out, err := harness.Run(t.Context(), c)
 	require.NoError(t, err, "%s\n%s", strings.Join(c.Args, " "), out)
 	return out
-}
-
-func startRegistry(t *testing.T) *harness.Registry {
-	t.Helper()
-	b, err := harness.FindBinaries()
-	require.NoError(t, err)
-	r, err := harness.StartRegistry(t.Context(), b.Registry)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		assert.NoError(t, r.Stop(context.Background()))
-		assert.NoError(t, r.Remove())
-	})
-	return r
 }

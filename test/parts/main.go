@@ -1,0 +1,24 @@
+// Package parts starts what tests need, and stops it with the test.
+package parts
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/bkguard/bkguard/test/harness"
+)
+
+// Main runs the tests of a package and ends the process. A test that has left a file, a mount,
+// a cgroup or a goroutine behind is a failure.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := errors.Join(harness.CheckClean(), goleak.Find()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
