@@ -90,6 +90,15 @@ func remoteBytes(layers int) uint64 {
 	return uint64(unsafe.Sizeof(solver.Remote{})) + uint64(layers)*uint64(unsafe.Sizeof(ocispecs.Descriptor{}))
 }
 
+// AddSaturating adds numbers of bytes. What does not fit is math.MaxUint64.
+func AddSaturating(a, b uint64) uint64 {
+	sum, carry := bits.Add64(a, b, 0)
+	if carry != 0 {
+		return math.MaxUint64
+	}
+	return sum
+}
+
 func mulSaturating(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
 	if hi != 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/moby/buildkit/worker"
 
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/internal/inventory"
 )
 
@@ -116,7 +117,7 @@ func (h *holdings) find(ctx context.Context) (VariantStatus, error) {
 		}
 		s.Layers += i.Layers
 		s.Variants += len(i.Variants)
-		s.Surplus = addSaturating(s.Surplus, i.Surplus)
+		s.Surplus = cost.AddSaturating(s.Surplus, i.Surplus)
 		if len(i.Chains) > 0 && (s.Largest == nil || i.Chains[0].Estimate.Log2 > s.Largest.Log2) {
 			s.Largest = newChainStatus(i.Chains[0])
 		}

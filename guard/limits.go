@@ -2,7 +2,6 @@ package guard
 
 import (
 	"math"
-	"math/bits"
 
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/cost"
@@ -15,15 +14,6 @@ type Estimate = cost.Estimate
 // NewEstimate returns the estimate for a chain with the given number of blobs
 // for each of its layers, bottom layer first.
 func NewEstimate(blobs []int) Estimate { return cost.NewEstimate(blobs) }
-
-// addSaturating is a+b, held at the highest number.
-func addSaturating(a, b uint64) uint64 {
-	sum, carry := bits.Add64(a, b, 0)
-	if carry != 0 {
-		return math.MaxUint64
-	}
-	return sum
-}
 
 // limits decides whether the product of a record is built. It is safe for
 // concurrent use.

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/internal/choice"
 )
 
@@ -66,7 +67,7 @@ func (s *stats) add(d Decision) {
 	s.exports[key]++
 	s.records[key] += int64(d.Records)
 	if d.Outcome == OutcomeSpared {
-		s.avoided[d.Exporter] = addSaturating(s.avoided[d.Exporter], d.Avoided)
+		s.avoided[d.Exporter] = cost.AddSaturating(s.avoided[d.Exporter], d.Avoided)
 	}
 	if len(s.decisions) == keptDecisions {
 		s.decisions = append(s.decisions[:0], s.decisions[1:]...)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/internal/choice"
 	"github.com/bkguard/bkguard/internal/memory"
 )
@@ -112,7 +113,7 @@ func (g *Guard) Status() Status {
 		s.Replaced[string(reason)] = g.stats.replaced[reason]
 	}
 	for avoided := range maps.Values(g.stats.avoided) {
-		s.Avoided = addSaturating(s.Avoided, avoided)
+		s.Avoided = cost.AddSaturating(s.Avoided, avoided)
 	}
 	s.Decisions = slices.Clone(g.stats.decisions)
 	slices.Reverse(s.Decisions)

@@ -10,6 +10,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
 
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/internal/choice"
 )
 
@@ -42,7 +43,7 @@ func (t *tally) add(found *finding, spared bool) {
 	}
 	t.records++
 	t.requested = found.requested.String()
-	t.avoided = addSaturating(t.avoided, found.estimate.UpstreamBytes())
+	t.avoided = cost.AddSaturating(t.avoided, found.estimate.UpstreamBytes())
 	if found.estimate.Log2 > t.widest.Log2 {
 		t.widest = found.estimate
 	}

@@ -13,12 +13,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/moby/buildkit/util/attestation"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
-
-// attestationAnnotation marks manifests beside the images of an index that
-// describe them.
-const attestationAnnotation = "vnd.docker.reference.type"
 
 // image is what an estimate needs to know of an image.
 type image struct {
@@ -146,8 +143,8 @@ func fromIndex(imageName string, index v1.ImageIndex, around ...v1.Hash) ([]imag
 			child += ":" + tag
 		}
 		var images []image
-		switch _, attestation := desc.Annotations[attestationAnnotation]; {
-		case attestation:
+		switch _, describes := desc.Annotations[attestation.DockerAnnotationReferenceType]; {
+		case describes:
 			continue
 		case desc.MediaType.IsIndex():
 			// Nobody has checked the digests of a layout.

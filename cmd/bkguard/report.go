@@ -29,15 +29,7 @@ type estimate struct {
 	// MediaTypes counts the layers of the image, Steps those of the Dockerfile.
 	MediaTypes map[string]int `json:"mediaTypes,omitempty"`
 	Steps      int            `json:"steps,omitempty"`
-	// Layers are all of them, each in so many Compressions.
-	Layers       int `json:"layers"`
-	Compressions int `json:"compressions"`
-	// Remotes is for people, such as "2^60"; Log2 is its binary logarithm.
-	Remotes string  `json:"remotes"`
-	Log2    float64 `json:"log2"`
-	// StockBytes is what stock would need at least, at most math.MaxUint64.
-	StockBytes uint64  `json:"stockBytes"`
-	Verdict    verdict `json:"verdict"`
+	product
 }
 
 // addImages adds an estimate for each image at the bottom of a stage.
@@ -67,17 +59,12 @@ func (r *estimateReport) add(stageName string, base image, steps, compressions i
 	}
 	e := guard.NewEstimate(slices.Repeat([]int{compressions}, layers))
 	r.Estimates = append(r.Estimates, estimate{
-		Stage:        stageName,
-		Image:        base.name,
-		Platform:     base.platform,
-		MediaTypes:   types,
-		Steps:        steps,
-		Layers:       layers,
-		Compressions: compressions,
-		Remotes:      e.Combinations(),
-		Log2:         e.Log2,
-		StockBytes:   e.UpstreamBytes(),
-		Verdict:      r.judge(e),
+		Stage:      stageName,
+		Image:      base.name,
+		Platform:   base.platform,
+		MediaTypes: types,
+		Steps:      steps,
+		product:    r.product(e),
 	})
 }
 

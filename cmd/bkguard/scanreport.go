@@ -31,14 +31,7 @@ type scannedWorker struct {
 // scannedChain is a chain of layers, and what becomes of an export of it.
 type scannedChain struct {
 	inventory.Chain
-	Layers       int `json:"layers"`
-	Compressions int `json:"compressions"`
-	// Remotes is for people, such as "2^60"; Log2 is its binary logarithm.
-	Remotes string  `json:"remotes"`
-	Log2    float64 `json:"log2"`
-	// StockBytes is what stock would need at least, at most math.MaxUint64.
-	StockBytes uint64  `json:"stockBytes"`
-	Verdict    verdict `json:"verdict"`
+	product
 }
 
 func newScanReport(root string, l limits, workers []scan.Worker) *scanReport {
@@ -46,15 +39,7 @@ func newScanReport(root string, l limits, workers []scan.Worker) *scanReport {
 	for _, w := range workers {
 		scanned := scannedWorker{Worker: w, Chains: []scannedChain{}}
 		for _, c := range w.Chains {
-			scanned.Chains = append(scanned.Chains, scannedChain{
-				Chain:        c,
-				Layers:       c.Estimate.Layers,
-				Compressions: c.Estimate.Compressions,
-				Remotes:      c.Estimate.Combinations(),
-				Log2:         c.Estimate.Log2,
-				StockBytes:   c.Estimate.UpstreamBytes(),
-				Verdict:      l.judge(c.Estimate),
-			})
+			scanned.Chains = append(scanned.Chains, scannedChain{c, l.product(c.Estimate)})
 		}
 		r.Workers = append(r.Workers, scanned)
 		r.Affected = r.Affected || len(w.Variants) > 0

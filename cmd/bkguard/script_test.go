@@ -24,6 +24,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/moby/buildkit/util/attestation"
+
 	"github.com/bkguard/bkguard/internal/cachetest"
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -139,7 +141,7 @@ func TestRegistryScripts(t *testing.T) {
 		Add: pull(t, zstd),
 		Descriptor: v1.Descriptor{
 			Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
-			Annotations: map[string]string{attestationAnnotation: "attestation-manifest"},
+			Annotations: map[string]string{attestation.DockerAnnotationReferenceType: "attestation-manifest"},
 		},
 	})
 	ref, err := name.NewTag(registry.Host + "/both:latest")

@@ -81,7 +81,7 @@ func TestPlatforms(t *testing.T) {
 		images = append(images, image)
 	}
 	attestation := l.json(t, ocispecs.Manifest{Config: l.json(t, "attestation")})
-	attestation.Annotations = map[string]string{attestationAnnotation: "attestation-manifest"}
+	attestation.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 	gone := ocispecs.Descriptor{Digest: digest.FromString("gone"), Platform: &ocispecs.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}}
 	l.tag(t, l.json(t, ocispecs.Index{MediaType: ocispecs.MediaTypeImageIndex, Manifests: append(images, images[0], attestation, gone)}))
 	found, err := Read(t.Context(), Directory(l.dir))

@@ -5,17 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/labels"
 	cacheconfig "github.com/moby/buildkit/cache/remotecache/v1/types"
+	"github.com/moby/buildkit/util/attestation"
 	"github.com/moby/buildkit/util/imageutil"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
-
-// attestationAnnotation marks manifests that describe the images beside them.
-const attestationAnnotation = "vnd.docker.reference.type"
 
 // Read reads all caches of a place and checks them. What is wrong with a cache is among
 // its findings; the error is that of the place, or of the context.
@@ -106,7 +105,7 @@ func (r *reader) root(ctx context.Context, top root) error {
 	}
 	first := len(r.caches)
 	if config.Digest == "" {
-		if err := r.images(ctx, top, data); err != nil {
+		if err := r.images(ctx, top, manifest, form); err != nil {
 			return err
 		}
 	} else if err := r.cache(ctx, form, top, layers, config); err != nil {
@@ -176,17 +175,12 @@ func (c *Cache) add(desc ocispecs.Descriptor) {
 }
 
 // images reads the images of a manifest or index with the caches in their configs.
-func (r *reader) images(ctx context.Context, top root, data []byte) error {
-	manifest, form, err := parseManifest(data)
-	if err != nil {
-		r.start(Inline, top).find(Broken, "the manifest cannot be imported: %v", err)
-		return nil
-	}
+func (r *reader) images(ctx context.Context, top root, manifest eitherManifest, form string) error {
 	if form == Manifest {
 		return r.image(ctx, top, manifest)
 	}
 	for _, desc := range manifest.Manifests {
-		if _, attestation := desc.Annotations[attestationAnnotation]; attestation || r.seen[desc.Digest] {
+		if _, describes := desc.Annotations[attestation.DockerAnnotationReferenceType]; describes || r.seen[desc.Digest] {
 			continue
 		}
 		r.seen[desc.Digest] = true
@@ -199,7 +193,12 @@ func (r *reader) images(ctx context.Context, top root, data []byte) error {
 		if err != nil {
 			return err
 		}
-		if err := r.images(ctx, child, data); err != nil {
+		manifest, form, err := parseManifest(data)
+		if err != nil {
+			r.start(Inline, child).find(Broken, "the manifest cannot be imported: %v", err)
+			continue
+		}
+		if err := r.images(ctx, child, manifest, form); err != nil {
 			return err
 		}
 	}
@@ -250,9 +249,7 @@ func (r *reader) image(ctx context.Context, top root, manifest eitherManifest) e
 func (c *Cache) readImage(image inlineImage, layers []ocispecs.Descriptor) error {
 	for i, desc := range layers {
 		annotations := make(map[string]string, len(desc.Annotations)+1)
-		for key, value := range desc.Annotations {
-			annotations[key] = value
-		}
+		maps.Copy(annotations, desc.Annotations)
 		if i < len(image.RootFS.DiffIDs) {
 			annotations[labels.LabelUncompressed] = image.RootFS.DiffIDs[i].String()
 		}

@@ -7,8 +7,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -109,7 +107,7 @@ func New(ctx context.Context, records []Record, stored Content) (*Inventory, err
 	}
 	v := &Inventory{Blobs: len(stored), Records: len(byID), Layers: l.count(), Variants: l.variants()}
 	for _, layer := range v.Variants {
-		v.Surplus = addSaturating(v.Surplus, layer.Surplus)
+		v.Surplus = cost.AddSaturating(v.Surplus, layer.Surplus)
 	}
 	v.Chains, err = l.chains(ctx, byID)
 	return v, err
@@ -165,12 +163,4 @@ func imageOf(chain []*Record) string {
 // describe is a blob, from its descriptor.
 func describe(desc ocispecs.Descriptor, owned bool) Blob {
 	return Blob{Digest: desc.Digest, Compression: variants.CompressionName(desc), Size: desc.Size, Owned: owned}
-}
-
-func addSaturating(a, b uint64) uint64 {
-	sum, carry := bits.Add64(a, b, 0)
-	if carry != 0 {
-		return math.MaxUint64
-	}
-	return sum
 }

@@ -11,6 +11,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/bkguard/bkguard/cost"
 	"github.com/bkguard/bkguard/internal/variants"
 )
 
@@ -132,7 +133,7 @@ func (l *layers) layer(g *group) Layer {
 		}
 		others = append(others, b)
 		size := uint64(max(b.Size, 0))
-		layer.Surplus = addSaturating(layer.Surplus, size)
+		layer.Surplus = cost.AddSaturating(layer.Surplus, size)
 		largest = max(largest, size)
 	}
 	if len(layer.Blobs) == 0 {

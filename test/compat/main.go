@@ -14,22 +14,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 
 	"golang.org/x/mod/semver"
+
+	"github.com/bkguard/bkguard/test/harness"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "compat:", err)
-		os.Exit(1)
-	}
-}
+func main() { harness.Main("compat", run) }
 
 const usage = `Usage: go run ./test/compat [-write FILE] [RELEASE...]
 

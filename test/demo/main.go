@@ -11,24 +11,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	units "github.com/docker/go-units"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
-}
+func main() { harness.Main("demo", run) }
 
 // run plays the demo; its result goes to stdout and its progress to stderr. The
 // error is flag.ErrHelp when only the help was asked for.

@@ -3,21 +3,9 @@
 package dist
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
-	"github.com/bkguard/bkguard/test/harness"
+	"github.com/bkguard/bkguard/test/parts"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := errors.Join(removeReleases(), harness.CheckClean(), goleak.Find()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { parts.Main(m, removeReleases) }

@@ -12,11 +12,15 @@ import (
 	"github.com/bkguard/bkguard/test/harness"
 )
 
-// Main runs the tests of a package and ends the process. A test that has left a file, a mount,
-// a cgroup or a goroutine behind is a failure.
-func Main(m *testing.M) {
+// Main runs the tests of a package, then what removes what they share, and ends the process. A
+// test that has left a file, a mount, a cgroup or a goroutine behind is a failure.
+func Main(m *testing.M, remove ...func() error) {
 	code := m.Run()
-	if err := errors.Join(harness.CheckClean(), goleak.Find()); err != nil {
+	var failures []error
+	for _, f := range remove {
+		failures = append(failures, f())
+	}
+	if err := errors.Join(append(failures, harness.CheckClean(), goleak.Find())...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

@@ -22,10 +22,10 @@ func (d *data) claims() [][]string {
 	}
 	rows := [][]string{{"limit " + size(limit), stock, guarded}, d.conversionClaim(64), d.conversionClaim(127)}
 	for _, layers := range []int{16, 20, 64} {
-		rows = append(rows, exportClaim(fmt.Sprintf("cache export, %d layers in gzip and zstd", layers), d.Layers, layers))
+		rows = append(rows, exportClaim(fmt.Sprintf("cache export, %d layers in gzip and zstd", layers), d.Layers, limit, layers))
 	}
 	for _, layers := range []int{16, 64} {
-		rows = append(rows, exportClaim(fmt.Sprintf("8 such exports at once, %d layers", layers), d.Concurrent, layers))
+		rows = append(rows, exportClaim(fmt.Sprintf("8 such exports at once, %d layers", layers), d.Concurrent, limit, layers))
 	}
 	_, stockTotal := d.overheadOf(stock, 1)
 	_, total := d.overheadOf(guarded, 1)
@@ -38,7 +38,7 @@ func (d *data) claims() [][]string {
 }
 
 // exportClaim is what became of an export on both daemons.
-func exportClaim(what string, all []export, layers int) []string {
+func exportClaim(what string, all []export, limit int64, layers int) []string {
 	row := []string{what, "", ""}
 	for _, s := range summarize(all) {
 		if s.Limit == limit && s.Layers == layers {

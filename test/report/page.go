@@ -36,9 +36,12 @@ func picture(dir, name, alt string) string {
 }
 
 // writePage writes the page from what was measured.
-func (d *data) writePage(path string) error {
+func (d *data) writePage(path string) error { return d.execute(pageTemplate, path) }
+
+// execute writes a page from what was measured.
+func (d *data) execute(t *template.Template, path string) error {
 	var page bytes.Buffer
-	if err := pageTemplate.Execute(&page, d); err != nil {
+	if err := t.Execute(&page, d); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.WriteFile(path, page.Bytes(), 0o644)

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	_ "embed"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"text/template"
@@ -33,7 +31,7 @@ var proofs = []proof{
 		says:    "stays alive when it exports build cache",
 		command: "go run ./test/report -only layers", section: "layers",
 		figure: func(d *data) string {
-			return besides(exportClaim("64 layers in gzip and zstd, limit "+size(limit), d.Layers, 64))
+			return besides(exportClaim("64 layers in gzip and zstd, limit "+size(limit), d.Layers, limit, 64))
 		},
 		page: "benchmarks.md#memory-and-time-over-layers",
 	},
@@ -62,7 +60,7 @@ var proofs = []proof{
 		says:    "that of stock doubles with each layer until it is killed, that of the guarded daemon stays low up to 127 layers",
 		command: "go run ./test/report -only layers", section: "layers",
 		figure: func(d *data) string {
-			return besides(exportClaim("20 layers", d.Layers, 20)) + "; 127 layers: guarded " + exportClaim("", d.Layers, 127)[2]
+			return besides(exportClaim("20 layers", d.Layers, limit, 20)) + "; 127 layers: guarded " + exportClaim("", d.Layers, limit, 127)[2]
 		},
 		page: "benchmarks.md#memory-and-time-over-layers",
 	},
@@ -82,13 +80,7 @@ var proofs = []proof{
 		says:    "stock compresses all layers of an image at once. In a guarded daemon they wait for memory",
 		command: "go run ./test/report -only levels", section: "levels",
 		figure: func(d *data) string {
-			row := []string{"64 layers at level 22 of zstd, without a limit", "", ""}
-			for _, s := range summarize(over(d.Levels, levelOf)) {
-				if s.Limit == none && s.Layers == 22 {
-					row[1+slices.Index([]string{stock, guarded}, s.Daemon)] = s.text()
-				}
-			}
-			return besides(row)
+			return besides(exportClaim("64 layers at level 22 of zstd, without a limit", over(d.Levels, levelOf), none, 22))
 		},
 		page: "conversions.md",
 	},
@@ -139,9 +131,5 @@ func (d *data) writeProof(path string) error {
 	if slices.ContainsFunc(proofs, func(p proof) bool { return p.section != "" && p.Measured(d) == "" }) {
 		return nil
 	}
-	var page bytes.Buffer
-	if err := proofTemplate.Execute(&page, d); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return os.WriteFile(path, page.Bytes(), 0o644)
+	return d.execute(proofTemplate, path)
 }
