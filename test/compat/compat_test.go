@@ -73,7 +73,7 @@ require example.com/both v1.2.0
 
 ignore ./a-directive-of-later
 `
-	got, err := retarget([]byte(ours), "v0.33.1", []byte(upstream))
+	got, err := retarget([]byte(ours), buildkit, "v0.33.1", []byte(upstream))
 	require.NoError(t, err)
 	assert.Equal(t, `module github.com/bkguard/bkguard/daemon
 
@@ -109,25 +109,25 @@ func TestFailureIsOneLine(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	good := trial{release: release{"v0.2.0", true}, passed: []string{"modules", "guard", "tests", "weave", "daemon", "exports"}}
+	good := trial{release: release{"v0.2.0", true}, passed: []string{"modules", "guard", "tests", "weave", "daemon", "exports", "scan"}}
 	bad := trial{
 		release: release{"v0.1.0", false},
 		passed:  []string{"modules"},
-		failed:  map[string]error{"guard": errors.New("a|b"), "weave": errors.New("c")},
+		failed:  map[string]error{"guard": errors.New("a|b"), "weave": errors.New("c"), "scan": errors.New("d")},
 	}
 	page := report(checkout{buildkit: "v0.2.0"}, []trial{good, bad})
 	assert.Contains(t, page, `
-| release | promised | modules | guard | tests | weave | daemon | exports | what broke |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| v0.2.0 | yes | ok | ok | ok | ok | ok | ok |  |
-`+"| v0.1.0 | no | ok | broken |  | broken |  |  | guard: `a\\|b`; weave: `c` |\n")
+| release | promised | modules | guard | tests | weave | daemon | exports | scan | what broke |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| v0.2.0 | yes | ok | ok | ok | ok | ok | ok | ok |  |
+`+"| v0.1.0 | no | ok | broken |  | broken |  |  | broken | guard: `a\\|b`; weave: `c`; scan: `d` |\n")
 
 	assert.NotContains(t, page, "## Docker Engine")
 
 	engine := trial{release: release{"v2.0.0", true}, passed: good.passed}
 	page = report(checkout{buildkit: "v0.2.0", engine: "v2.0.0"}, []trial{good, engine})
 	_, page, _ = strings.Cut(page, "## Docker Engine")
-	assert.Contains(t, page, "| v2.0.0 | yes | ok | ok | ok | ok | ok | ok |  |\n")
+	assert.Contains(t, page, "| v2.0.0 | yes | ok | ok | ok | ok | ok | ok | ok |  |\n")
 	assert.NotContains(t, page, "v0.2.0")
 
 	require.NoError(t, broken([]trial{good, engine, bad}))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,6 +25,7 @@ var engineSteps = []step{
 	{"weave", []string{"modules"}, workspace.weaveEngine},
 	{"daemon", []string{"guard", "weave"}, workspace.buildEngine},
 	{"exports", []string{"daemon"}, workspace.exportWithEngine},
+	{"scan", []string{"modules"}, workspace.scanEngine},
 }
 
 // isEngine tells releases of the engine from those of buildkit.
@@ -31,8 +33,11 @@ func isEngine(version string) bool { return semver.Major(version) == "v2" }
 
 func (w workspace) engine() string { return filepath.Join(w.dir, "engine") }
 
-// requireEngine makes the module of the engine require a release, and the buildkit that this
-// release is made for. With the one that the checkout requires, it stays as it is.
+// stockEngine is the module of upstream's own engine.
+func (w workspace) stockEngine() string { return filepath.Join(w.dir, "tools", "dockerd") }
+
+// requireEngine makes the modules of the engine require a release, and the buildkit that this
+// release is made for. With the one that the checkout requires, they stay as they are.
 func (w workspace) requireEngine(ctx context.Context) error {
 	if version, err := required(ctx, w.engine(), moby); err != nil || version == w.release {
 		return err
@@ -53,7 +58,26 @@ func (w workspace) requireEngine(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = command(ctx, w.engine(), "go", "mod", "tidy")
+	if _, err := command(ctx, w.engine(), "go", "mod", "tidy"); err != nil {
+		return err
+	}
+	return w.requireStockEngine(ctx, text)
+}
+
+// requireStockEngine makes the module of upstream's own engine require the release.
+func (w workspace) requireStockEngine(ctx context.Context, upstream []byte) error {
+	path := filepath.Join(w.stockEngine(), "go.mod")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if text, err = retarget(text, moby, w.release, upstream); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return err
+	}
+	_, err = command(ctx, w.stockEngine(), "go", "mod", "tidy")
 	return err
 }
 
@@ -92,5 +116,8 @@ func (w workspace) buildEngine(ctx context.Context) error {
 
 // exportWithEngine plays the scenarios on the engine.
 func (w workspace) exportWithEngine(ctx context.Context) error {
-	return w.play(ctx, "./test/docker", "bkguard", "buildctl", "buildkitd", "buildkitd-stock", "dockerd-stock", "tools")
+	if err := w.link(w.dir, "bkguard", "buildctl", "buildkitd", "buildkitd-stock", "dockerd-stock", "tools"); err != nil {
+		return err
+	}
+	return play(ctx, w.dir, "./test/docker", scenarios...)
 }

@@ -26,7 +26,7 @@ func (w workspace) require(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if ours, err = retarget(ours, w.release, upstream); err != nil {
+		if ours, err = retarget(ours, buildkit, w.release, upstream); err != nil {
 			return err
 		}
 		if err := os.WriteFile(path, ours, 0o644); err != nil {
@@ -64,15 +64,15 @@ func (w workspace) upstreamMod(ctx context.Context, module string) ([]byte, erro
 // of some faults, and whoever requires the guard gets ours at least.
 const parser = "github.com/pelletier/go-toml/v2"
 
-// retarget returns a go.mod that requires a release of buildkit and leaves to it
-// the versions of all that it requires itself, as in upstream's own daemon, but
+// retarget returns a go.mod that requires a release of an upstream module and leaves to
+// it the versions of all that it requires itself, as in upstream's own daemon, but
 // for the parser. What the guard requires besides stays as it is.
-func retarget(ours []byte, version string, upstream []byte) ([]byte, error) {
+func retarget(ours []byte, module, version string, upstream []byte) ([]byte, error) {
 	file, err := modfile.Parse("go.mod", ours, nil)
 	if err != nil {
 		return nil, err
 	}
-	theirs, err := modfile.ParseLax(buildkit+"/go.mod", upstream, nil)
+	theirs, err := modfile.ParseLax(module+"/go.mod", upstream, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func retarget(ours []byte, version string, upstream []byte) ([]byte, error) {
 			}
 		}
 	}
-	if err := file.AddRequire(buildkit, version); err != nil {
+	if err := file.AddRequire(module, version); err != nil {
 		return nil, err
 	}
 	file.Cleanup()

@@ -5,14 +5,15 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bkguard/bkguard/guard"
 )
 
 const reportHead = `# Releases of buildkit and of the Docker Engine
 
-` + "`make compat`" + ` has written this page. With bkguard %s, which is built with buildkit
-%s, %s, linux/%s.
+` + "`make compat`" + ` has written this page. Last run on %s with bkguard-%s-%s,
+which is built with buildkit %s, %s, linux/%s.
 
 For each release a copy of the source requires that release, with the
 dependencies that upstream has built it with. [upgrading.md](upgrading.md) says
@@ -24,8 +25,9 @@ how to move to another one.
 - *weave*: upstream's main.go has the three calls that the guard takes part in.
 - *daemon*: buildkitd builds, and says its version.
 - *exports*: it exports 61 layers in two compressions in 512 MiB, and an image of 12
-  with its cache inline; a fresh daemon has all steps of both cached. ` + "`bkguard scan`" + ` of this
-  version finds the layers in two compressions below its root.
+  with its cache inline; a fresh daemon has all steps of both cached. ` + "`bkguard scan`" + ` finds the layers
+  in two compressions below its root.
+- *scan*: the same of upstream's own daemon of the release, which the guard need not work with.
 
 `
 
@@ -42,7 +44,7 @@ are those of its seam, *exports* what [docker.md](docker.md) says.
 // report is the results as a page.
 func report(c checkout, trials []trial) string {
 	var page strings.Builder
-	fmt.Fprintf(&page, reportHead, guard.Version, c.buildkit, runtime.Version(), runtime.GOARCH)
+	fmt.Fprintf(&page, reportHead, time.Now().UTC().Format(time.DateOnly), guard.Version, c.revision, c.buildkit, runtime.Version(), runtime.GOARCH)
 	var ofBuildkit, ofEngine []trial
 	for _, t := range trials {
 		if isEngine(t.version) {

@@ -25,6 +25,7 @@ var steps = []step{
 	{"weave", []string{"modules"}, workspace.weave},
 	{"daemon", []string{"guard", "weave"}, workspace.build},
 	{"exports", []string{"daemon"}, workspace.export},
+	{"scan", []string{"modules"}, workspace.scan},
 }
 
 // steps are those of a trial of the release.
