@@ -17,7 +17,7 @@ type conversionRow struct {
 const conversionsHead = `# Every conversion, guarded beside stock
 
 ` + "`make conversions`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
-part of it. With %s.
+part of it. Last run on %s.
 
 A daemon that has nothing builds %d RUN steps on a base image and exports what the
 row says, in the compression of the row: with ` + "`force-compression=true`" + `, so that every
@@ -40,7 +40,7 @@ at the limit. All steps were cached on the fresh daemon unless the row says how 
 func conversionsPage(t *testing.T, rows []conversionRow) []byte {
 	t.Helper()
 	var page strings.Builder
-	fmt.Fprintf(&page, conversionsHead, versions(t), steps, manySteps)
+	fmt.Fprintf(&page, conversionsHead, lastRun(t), steps, manySteps)
 	for _, r := range rows {
 		layers := fmt.Sprintf("%d of %d MiB", r.layers, r.layerSize)
 		if r.export == "steps" {

@@ -122,7 +122,7 @@ func writeIdentities(t *testing.T, rows []identityRow) {
 const identityHead = `# Every image rebuilt from its cache, guarded beside stock
 
 ` + "`make identity`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
-part of it. With %s.
+part of it. Last run on %s.
 
 A daemon builds an image upon bases that have the same files in other blobs, then once
 more in other compressions with ` + "`force-compression=true`" + `. It exports the cache of the
@@ -140,7 +140,7 @@ daemon executed though it had a cache with mode=max.
 func identityPage(t *testing.T, rows []identityRow) []byte {
 	t.Helper()
 	var page strings.Builder
-	fmt.Fprintf(&page, identityHead, versions(t))
+	fmt.Fprintf(&page, identityHead, lastRun(t))
 	for _, r := range rows {
 		stock := ""
 		if r.stock != nil {

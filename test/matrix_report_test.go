@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,7 +22,7 @@ import (
 const reportHead = `# Every cache export, guarded beside stock
 
 ` + "`make matrix`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
-part of it. With %s.
+part of it. Last run on %s.
 
 A worker holds an image in one, two or four compressions: it was built in that of
 its base, then with ` + "`force-compression=true`" + ` in the others. It exports its cache, and
@@ -48,7 +49,7 @@ the same state.
 func report(t *testing.T, results []result) []byte {
 	t.Helper()
 	var page strings.Builder
-	fmt.Fprintf(&page, reportHead, azuriteVersion(t)+", "+versions(t, parts.Tool(t, "versitygw")), guardedRounds, stockRounds, matrixMemory>>30, steps, stockLayers)
+	fmt.Fprintf(&page, reportHead, lastRun(t, parts.Tool(t, "versitygw"))+", "+azuriteVersion(t), guardedRounds, stockRounds, matrixMemory>>30, steps, stockLayers)
 	page.WriteString("\n## Cells in which all is well, by exporter and compressions on the worker\n\n")
 	summarize(&page, results)
 	var state workerState
@@ -156,16 +157,16 @@ func summarize(page *strings.Builder, results []result) {
 	}
 }
 
-// versions names the daemons, the registry, and more programs.
-func versions(t *testing.T, programs ...string) string {
+// lastRun is the day, and with which daemons, registry and more programs.
+func lastRun(t *testing.T, programs ...string) string {
 	t.Helper()
-	names := []string{"bkguard " + guardVersion, "buildkit " + buildkitVersion}
+	names := daemons(t)
 	for _, program := range append([]string{binaries(t).Registry}, programs...) {
 		info, err := buildinfo.ReadFile(program)
 		require.NoError(t, err)
 		names = append(names, filepath.Base(program)+" "+info.Main.Version)
 	}
-	return strings.Join(append(names, runtime.Version(), "linux/"+runtime.GOARCH), ", ")
+	return time.Now().UTC().Format(time.DateOnly) + " with " + strings.Join(append(names, runtime.Version(), "linux/"+runtime.GOARCH), ", ")
 }
 
 // azuriteVersion names azurite, which is no program of go.

@@ -210,10 +210,9 @@ func writeSoaks(t *testing.T, soaks []*soak) {
 		}
 	}
 	require.NoError(t, os.WriteFile(*soakFile, []byte(table), 0o644))
-	note := fmt.Sprintf("make soak, %s: %s\n", time.Now().UTC().Format(time.DateOnly), strings.Join([]string{
-		"bkguard " + guardVersion, "buildkit " + buildkitVersion, runtime.Version(),
-		"linux/" + runtime.GOARCH, processor(t), fmt.Sprintf("%d cores", runtime.NumCPU()),
-	}, ", "))
+	note := fmt.Sprintf("make soak, %s: %s\n", time.Now().UTC().Format(time.DateOnly), strings.Join(append(daemons(t),
+		runtime.Version(), "linux/"+runtime.GOARCH, processor(t), fmt.Sprintf("%d cores", runtime.NumCPU()),
+	), ", "))
 	require.NoError(t, os.WriteFile(strings.TrimSuffix(*soakFile, filepath.Ext(*soakFile))+".txt", []byte(note), 0o644))
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -129,23 +130,19 @@ func worse(all []comparison) error {
 
 // describe says what the page is made with.
 func describe(ctx context.Context, b *bench, o options) (page, error) {
-	var versions []string
-	for _, daemon := range []string{stock, guarded} {
-		out, err := command(ctx, ".", filepath.Join(b.path(daemon), "buildkitd"), "--version")
-		if err != nil {
-			return page{}, err
-		}
-		words := strings.Fields(out)
-		if len(words) < 3 {
-			return page{}, fmt.Errorf("the %s daemon says %q of its version", daemon, out)
-		}
-		versions = append(versions, daemon+" "+strings.Join(words[2:], " "))
+	out, err := command(ctx, ".", filepath.Join(b.path(guarded), "buildkitd"), "--version")
+	if err != nil {
+		return page{}, err
+	}
+	words := strings.Fields(out)
+	if len(words) != 4 {
+		return page{}, fmt.Errorf("the guarded daemon says %q of its version", out)
 	}
 	return page{
-		command:  o.command(),
-		programs: strings.Join(versions, ", "),
-		release:  b.source.version,
-		tests:    o.tests,
-		workers:  strings.Join(o.workers, ", "),
+		command: o.command(),
+		lastRun: time.Now().UTC().Format(time.DateOnly) + " with " + words[3],
+		release: b.source.version,
+		tests:   o.tests,
+		workers: strings.Join(o.workers, ", "),
 	}, nil
 }

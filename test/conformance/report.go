@@ -9,7 +9,7 @@ import (
 
 const reportHead = `# Upstream's own tests, guarded beside stock
 
-%s has written this page. With %s.
+%s has written this page. Last run on %s.
 
 The integration tests of buildkit %s, compiled from its module as upstream does, run once
 with stock buildkitd on their PATH and once with the guarded one, which is built from the same
@@ -27,7 +27,7 @@ that reason is listed by name.
 
 // page is what the report says of itself.
 type page struct {
-	command, programs, release, workers string
+	command, lastRun, release, workers string
 	// tests is the pattern that the tests were chosen by; empty means all.
 	tests string
 	// left are the packages whose tests have not been run yet.
@@ -37,7 +37,7 @@ type page struct {
 // report is the comparisons as a page.
 func report(p page, suites []string, all []comparison) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, reportHead, "`"+p.command+"`", p.programs, p.release, p.workers, maxAlone)
+	fmt.Fprintf(&b, reportHead, "`"+p.command+"`", p.lastRun, p.release, p.workers, maxAlone)
 	if p.tests != "" {
 		fmt.Fprintf(&b, "**Only the tests whose name matches `%s` were run.**\n\n", p.tests)
 	}

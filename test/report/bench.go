@@ -13,6 +13,8 @@ const (
 	rounds = 3
 	// steps is the number of RUN steps on every base image.
 	steps = 3
+	// layerSize is the size of a layer of the base images in bytes, where memory is measured.
+	layerSize = 1 << 20
 )
 
 // The two daemons, as the data names them.

@@ -35,13 +35,13 @@ func (d *data) charts() map[string]chart {
 		all["levels-time"] = of.time(over(d.Levels, levelOf))
 	}
 	if len(d.Layers) > 0 {
-		of := exportChart{title: "layers in gzip and zstd", x: "layers of the image", xScale: layersScale, of: func(s setting) int { return s.Layers }}
+		of := exportChart{title: "layers of 1 MiB in gzip and zstd", x: "layers of the image", xScale: layersScale, of: func(s setting) int { return s.Layers }}
 		all["layers-memory"] = of.memory(d.Layers)
 		all["layers-time"] = of.time(d.Layers)
 	}
 	if len(d.Compressions) > 0 {
 		of := exportChart{
-			title: fmt.Sprintf("%d layers", d.Compressions[0].Layers), x: "compressions that the layers exist in",
+			title: fmt.Sprintf("%d layers of 1 MiB", d.Compressions[0].Layers), x: "compressions that the layers exist in",
 			xScale: compressionsScale, of: func(s setting) int { return s.Compressions },
 		}
 		all["compressions-memory"] = of.memory(d.Compressions)
@@ -49,13 +49,13 @@ func (d *data) charts() map[string]chart {
 	}
 	if len(d.Concurrent) > 0 {
 		of := exportChart{
-			title: fmt.Sprintf("%d at once, layers in gzip and zstd", d.Concurrent[0].Exports), x: "layers of the image",
+			title: fmt.Sprintf("%d at once, layers of 1 MiB in gzip and zstd", d.Concurrent[0].Exports), x: "layers of the image",
 			xScale: layersScale, of: func(s setting) int { return s.Layers },
 		}
 		all["concurrent-memory"] = of.memory(d.Concurrent)
 	}
 	if len(d.Engines) > 0 {
-		of := exportChart{title: "Docker Engine, layers in gzip and zstd", x: "layers of the image", xScale: layersScale, of: func(s setting) int { return s.Layers }}
+		of := exportChart{title: "Docker Engine, layers of 1 MiB in gzip and zstd", x: "layers of the image", xScale: layersScale, of: func(s setting) int { return s.Layers }}
 		all["engines-memory"] = of.memory(d.Engines)
 	}
 	if len(d.Imports) > 0 {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -13,8 +12,6 @@ import (
 const (
 	// none is no memory limit.
 	none = 0
-	// conversionSize is the size of a layer in bytes.
-	conversionSize = 1 << 20
 	// defaultLevel is the level of zstd that upstream takes if none is asked for.
 	defaultLevel = 3
 )
@@ -26,12 +23,7 @@ type conversion struct {
 	Layers int    `csv:"layers"`      // of the image, RUN steps included
 	Level  int    `csv:"level"`
 	Round  int    `csv:"round"`
-	Killed bool   `csv:"killed"`
-	// Peak is the most memory that the daemon's process has held, from its start to
-	// its end.
-	Peak int64 `csv:"peak_rss_bytes"`
-	// Seconds is how long the build took, or until the daemon was killed.
-	Seconds float64 `csv:"seconds"`
+	outcome
 }
 
 func (c conversion) String() string {
@@ -41,15 +33,11 @@ func (c conversion) String() string {
 func layersOf(c conversion) int { return c.Layers }
 func levelOf(c conversion) int  { return c.Level }
 
-// over are conversions as exports whose layers are another number.
+// over are conversions as exports, with another of their numbers in place of the layers.
 func over(all []conversion, of func(conversion) int) []export {
 	var exports []export
 	for _, c := range all {
-		e := export{setting: setting{c.Daemon, c.Limit, of(c), 1, 1}, Round: c.Round, outcome: outcome{Killed: c.Killed, Peak: c.Peak, Seconds: c.Seconds}}
-		if !c.Killed {
-			e.Done = 1
-		}
-		exports = append(exports, e)
+		exports = append(exports, export{setting: setting{c.Daemon, c.Limit, of(c), 1, 1}, Round: c.Round, outcome: c.outcome})
 	}
 	return exports
 }
@@ -94,7 +82,7 @@ func (b *bench) convertAll(ctx context.Context, settings []conversion) ([]conver
 // convert fills in c with a daemon of its own. That it is killed for its memory is an
 // outcome, not an error.
 func (b *bench) convert(ctx context.Context, c *conversion) error {
-	base, err := b.base(ctx, harness.Base{Layers: c.Layers - steps, LayerSize: conversionSize})
+	base, err := b.base(ctx, harness.Base{Layers: c.Layers - steps, LayerSize: layerSize})
 	if err != nil {
 		return err
 	}
@@ -104,17 +92,7 @@ func (b *bench) convert(ctx context.Context, c *conversion) error {
 			return err
 		}
 		build.Output = harness.PushOutput(b.place(), "compression=zstd", "force-compression=true", "compression-level="+strconv.Itoa(c.Level))
-		began := time.Now()
-		_, err := d.Build(ctx, build)
-		c.Seconds = float64(time.Since(began).Milliseconds()) / 1000
-		exit, stopErr := d.Stop(ctx)
-		if stopErr != nil {
-			return stopErr
-		}
-		c.Killed, c.Peak = exit.OOMKilled(), exit.PeakRSS
-		if c.Killed {
-			return nil
-		}
+		c.outcome, err = exportsAtOnce(ctx, d, []harness.Build{build})
 		return err
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -24,7 +25,7 @@ var crowdSettings = []setting{
 // stock daemons with each layer in one compression and in two, and from guarded ones with
 // each in two.
 func measureCrowd(ctx context.Context, b *bench) (any, error) {
-	base, err := b.base(ctx, harness.Base{Layers: overheadBase})
+	base, err := b.base(ctx, harness.Base{Layers: overheadBase, LayerSize: layerSize})
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +61,11 @@ func (b *bench) crowd(ctx context.Context, base string, e *export) (err error) {
 	d := &overheadDaemon{kind: e.Daemon, limit: e.Limit, compressions: e.Compressions}
 	defer func() { err = errors.Join(err, stop(ctx, d.Daemon)) }()
 	d.build.Dockerfile = manyStages(base)
+	began := time.Now()
 	if err := d.prepare(ctx, b); err != nil {
+		if d.Daemon != nil {
+			e.outcome, err = ending(ctx, d.Daemon, began, err)
+		}
 		return err
 	}
 	var exports []harness.Build

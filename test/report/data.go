@@ -27,6 +27,9 @@ type data struct {
 	Soak                             []soaked
 	// Floor is text that is written by hand.
 	Floor string
+	// LastRuns says when the commands of pages were last run, and with what, by the names of
+	// the pages. It has those that say so.
+	LastRuns map[string]string
 }
 
 // soaked is what a daemon held after so many exports, as make soak writes it.
@@ -50,9 +53,13 @@ func (d *data) soakOf(daemon string) []soaked {
 	return of
 }
 
-// load reads all files of a directory.
+// load reads all files of a directory, and from the pages beside it when they were made.
 func load(dir string) (*data, error) {
 	d := &data{}
+	var err error
+	if d.LastRuns, err = lastRuns(filepath.Dir(dir)); err != nil {
+		return nil, err
+	}
 	floor, err := os.ReadFile(filepath.Join(dir, "floor.md"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -30,11 +30,15 @@ func sample() *data {
 		Overhead: []overhead{{stock, 1, 1, 0.04, 1.5}, {guarded, 1, 1, 0.042, 1.515}, {guarded, 2, 1, 0.05, 1.6}},
 		Soak:     []soaked{{guarded, 100, 90 << 20, 30 << 20, 60, 20}, {guarded, 500, 100 << 20, 40 << 20, 70, 30}, {guarded, 2000, 101 << 20, 40 << 20, 70, 30}, {stock, 500, 100 << 20, 40 << 20, 70, 30}, {stock, 2000, 120 << 20, 50 << 20, 70, 30}},
 		Floor:    "The floor is *here*.",
+		LastRuns: map[string]string{"matrix.md": "2026-01-02, bkguard-1"},
 	}
 	for _, layers := range []int{64, 127} {
 		for _, of := range []column{{stock, limit}, {guarded, limit}, {stock, none}, {guarded, none}} {
 			killed := of == column{stock, limit} && layers > 64
-			c := conversion{of.daemon, of.limit, layers, 3, 1, killed, int64(layers) << 22, 2}
+			c := conversion{of.daemon, of.limit, layers, 3, 1, outcome{1, killed, int64(layers) << 22, 2}}
+			if killed {
+				c.Done = 0
+			}
 			if of.daemon == guarded {
 				c.Seconds = 1
 			}
@@ -127,8 +131,11 @@ func (d *data) save(t *testing.T, dir string) {
 }
 
 func TestDataReadsBack(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "benchmarks")
 	sample().save(t, dir)
+	for page, text := range map[string]string{"matrix.md": "Last run on 2026-01-02\nwith bkguard-1, go1.\n", "other.md": "With nothing.\n"} {
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(dir), page), []byte(text), 0o644))
+	}
 	d, err := load(dir)
 	require.NoError(t, err)
 	assert.Equal(t, sample(), d)
@@ -137,7 +144,7 @@ func TestDataReadsBack(t *testing.T) {
 func TestNothingMeasuredIsEmpty(t *testing.T) {
 	d, err := load(t.TempDir())
 	require.NoError(t, err)
-	assert.Equal(t, &data{}, d)
+	assert.Equal(t, &data{LastRuns: map[string]string{}}, d)
 }
 
 func TestColumnsAreAsWritten(t *testing.T) {

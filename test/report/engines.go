@@ -9,9 +9,6 @@ import (
 	"github.com/bkguard/bkguard/test/harness"
 )
 
-// engineLayerSize is the size of a layer of the images of engines in bytes.
-const engineLayerSize = 1 << 20
-
 // measureEngines builds images of more and more layers on Docker Engines, in gzip and in
 // zstd, and exports their cache.
 func measureEngines(ctx context.Context, b *bench) (any, error) {
@@ -33,7 +30,7 @@ func measureEngines(ctx context.Context, b *bench) (any, error) {
 // engine fills in e with an engine of its own, whose containerd shares the limit. That the
 // engine is killed for its memory in one of the builds is an outcome, not an error.
 func (b *bench) engine(ctx context.Context, e *export) (err error) {
-	base, err := b.base(ctx, harness.Base{Layers: e.Layers - steps, LayerSize: engineLayerSize})
+	base, err := b.base(ctx, harness.Base{Layers: e.Layers - steps, LayerSize: layerSize})
 	if err != nil {
 		return err
 	}

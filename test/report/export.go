@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/moby/buildkit/util/compression"
@@ -43,19 +41,6 @@ type export struct {
 	outcome
 }
 
-// outcome is what became of a daemon and its exports.
-type outcome struct {
-	// Done is the number of exports that came to their end.
-	Done   int  `csv:"done"`
-	Killed bool `csv:"killed"`
-	// Peak is the most memory that the daemon's process has held, from its
-	// start to its end.
-	Peak int64 `csv:"peak_rss_bytes"`
-	// Seconds is how long the builds that export took, or until the daemon was
-	// killed.
-	Seconds float64 `csv:"seconds"`
-}
-
 // exportAll measures every setting in every round.
 func (b *bench) exportAll(ctx context.Context, settings []setting) ([]export, error) {
 	var all []export
@@ -75,7 +60,7 @@ func (b *bench) exportAll(ctx context.Context, settings []setting) ([]export, er
 // export fills in e with a daemon of its own. That it is killed for its memory
 // is an outcome, not an error.
 func (b *bench) export(ctx context.Context, e *export) error {
-	base, err := b.base(ctx, harness.Base{Layers: e.Layers - steps})
+	base, err := b.base(ctx, harness.Base{Layers: e.Layers - steps, LayerSize: layerSize})
 	if err != nil {
 		return err
 	}
@@ -87,46 +72,14 @@ func (b *bench) export(ctx context.Context, e *export) error {
 		exports = append(exports, export)
 	}
 	return b.withDaemon(ctx, e.Daemon, e.Limit, func(d *harness.Daemon) error {
+		began := time.Now()
 		if err := d.BuildIn(ctx, build, b.place(), compressions[:e.Compressions]...); err != nil {
+			e.outcome, err = ending(ctx, d, began, err)
 			return err
 		}
 		e.outcome, err = exportsAtOnce(ctx, d, exports)
 		return err
 	})
-}
-
-// exportsAtOnce starts all exports at the same moment, and stops the daemon afterwards.
-// That the daemon is killed for its memory is an outcome, not an error.
-func exportsAtOnce(ctx context.Context, d *harness.Daemon, exports []harness.Build) (outcome, error) {
-	began := time.Now()
-	errs := buildAtOnce(ctx, d, exports)
-	o := outcome{Seconds: float64(time.Since(began).Milliseconds()) / 1000}
-	for _, err := range errs {
-		if err == nil {
-			o.Done++
-		}
-	}
-	exit, err := d.Stop(ctx)
-	if err != nil {
-		return outcome{}, err
-	}
-	o.Killed, o.Peak = exit.OOMKilled(), exit.PeakRSS
-	if o.Killed {
-		return o, nil
-	}
-	return o, errors.Join(errs...)
-}
-
-// buildAtOnce starts all builds at the same moment and returns the error of
-// each.
-func buildAtOnce(ctx context.Context, d *harness.Daemon, builds []harness.Build) []error {
-	errs := make([]error, len(builds))
-	var running sync.WaitGroup
-	for n, build := range builds {
-		running.Go(func() { _, errs[n] = d.Build(ctx, build) })
-	}
-	running.Wait()
-	return errs
 }
 
 // measureLayers exports an image in two compressions, of more and more layers.

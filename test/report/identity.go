@@ -42,6 +42,22 @@ func (d *data) equalLayers(daemon, cache string, varied bool) (equal, layers int
 // share is a part of a whole in percent, rounded down: 100% is all.
 func share(part, whole int) string { return fmt.Sprintf("%d%%", 100*part/max(whole, 1)) }
 
+// identityClaim is the share of all layers that are the same.
+func (d *data) identityClaim() string {
+	of := func(daemon string) string {
+		var equal, layers int
+		for _, varied := range []bool{false, true} {
+			e, l := d.equalLayers(daemon, "", varied)
+			equal, layers = equal+e, layers+l
+		}
+		return fmt.Sprintf("%s %s, %d of %d", daemon, share(equal, layers), equal, layers)
+	}
+	if len(d.Identity) == 0 {
+		return ""
+	}
+	return "layers that are the same blobs again: " + of(stock) + "; " + of(guarded)
+}
+
 // IdentityTable has a row for each kind of cache.
 func (d *data) IdentityTable() string {
 	rows := [][]string{{"cache", "built once: stock", "guarded", "built in other compressions, too: stock", "guarded"}}

@@ -16,7 +16,7 @@ import (
 // of the data beside them.
 func TestReportIsOfItsData(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.CopyFS(filepath.Join(dir, dataDir), os.DirFS(filepath.Join(project, dataDir))))
+	require.NoError(t, os.CopyFS(filepath.Join(dir, "docs"), os.DirFS(filepath.Join(project, "docs"))))
 	plots, err := filepath.Glob(filepath.Join(dir, dataDir, "*.svg"))
 	require.NoError(t, err)
 	for _, path := range plots {

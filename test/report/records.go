@@ -73,7 +73,7 @@ func measureRecords(ctx context.Context, b *bench) (any, error) {
 // exportRecords builds many steps and exports their cache, until the daemon is killed at
 // most.
 func (b *bench) exportRecords(ctx context.Context, r records) (all []records, err error) {
-	base, err := b.base(ctx, harness.Base{Layers: r.Layers})
+	base, err := b.base(ctx, harness.Base{Layers: r.Layers, LayerSize: layerSize})
 	if err != nil {
 		return nil, err
 	}
