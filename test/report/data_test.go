@@ -77,7 +77,7 @@ func sample() *data {
 		killed := kind == crowdKind{stock, 2}
 		d.Crowd = append(d.Crowd, export{setting: kind.of(crowdSettings[0]), Round: 1, outcome: outcome{1, killed, 200 << 20, 2}})
 	}
-	for _, r := range []records{recordsSettings[0], recordsSettings[4]} {
+	for _, r := range []records{recordsSettings[0], recordsSettings[len(recordsSettings)-1]} {
 		for _, r.Daemon = range []string{stock, guarded} {
 			for r.Export = 1; r.Export <= recordsExports; r.Export++ {
 				r.Killed = r.Limit > 0 && r.Daemon == stock

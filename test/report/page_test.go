@@ -40,7 +40,7 @@ func TestPageHasWhatWasMeasured(t *testing.T) {
 		"| 12 | 2^11 | 4KiB |\n",
 		"| 4000 | 400ms | 2.00× | 400ms | 2.00× |\n",
 		"| 1 | 512MiB | 200MiB, 2s | killed | 200MiB, 2s |\n",
-		"| 400 | 120MiB | 60MiB | 0.50× | 20MiB | 20MiB | 0.40× | 140MiB | 140MiB |\n",
+		"| 196 | 120MiB | 60MiB | 0.50× | 20MiB | 20MiB | 0.40× | 140MiB | 140MiB |\n",
 		"| 3600 | 1 | 1 | killed | done |\n",
 		"| stock | growth | +20.0% | +25.0% |",
 		"| guarded | 500 | 100MiB | 40MiB | 70 | 30 |\n| guarded | 2000 | 101MiB | 40MiB | 70 | 30 |\n| guarded | growth | +1.0% | +0.0% |",

@@ -45,6 +45,7 @@ func (r records) String() string {
 // recordsSettings are those that are measured, the daemons left out. The last one is for
 // daemons with a limit.
 var recordsSettings = []records{
+	{Layers: 57, Records: 14 * 14},
 	{Layers: 57, Records: 20 * 20},
 	{Layers: 57, Records: 32 * 32},
 	{Layers: 57, Records: 45 * 45},
