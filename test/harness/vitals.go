@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -89,19 +88,20 @@ func (d *Daemon) collect(ctx context.Context) error {
 	return nil
 }
 
-// heap is the memory of the daemon's objects, in bytes.
+// heap is the memory of the daemon's objects, in bytes. The page of the profile has it, too,
+// and /debug/vars would not do: a guarded daemon makes an inventory of its records for it,
+// which is garbage by the time that the memory is read.
 func (d *Daemon) heap(ctx context.Context) (int64, error) {
-	text, err := d.Debug(ctx, "/debug/vars")
+	page, err := d.Debug(ctx, "/debug/pprof/heap?debug=1")
 	if err != nil {
 		return 0, err
 	}
-	var vars struct {
-		Memstats struct{ HeapAlloc int64 } `json:"memstats"`
-	}
-	if err := json.Unmarshal([]byte(text), &vars); err != nil {
+	_, found, _ := strings.Cut(page, "\n# HeapAlloc = ")
+	var bytes int64
+	if _, err := fmt.Sscanf(found, "%d", &bytes); err != nil {
 		return 0, fmt.Errorf("read the memory statistics: %w", err)
 	}
-	return vars.Memstats.HeapAlloc, nil
+	return bytes, nil
 }
 
 // Goroutines counts those of the daemon. The page without the single stacks takes
