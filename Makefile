@@ -133,6 +133,13 @@ fuzz: daemon/vendor/modules.txt ## fuzz each target for FUZZTIME, 10m by default
 		done; done; \
 	done
 
+# The packages that export and import, and what they are configured with.
+MUTATED := ./config ./cost ./frontend ./guard ./internal/...
+
+.PHONY: mutants
+mutants: ## change the code in one place at a time and see a test fail, for minutes; writes docs/mutants.md
+	go run ./test/mutants -write docs/mutants.md $(MUTATED)
+
 .PHONY: compat
 compat: $(PARTS) $(ENGINES) runc ## try other releases of buildkit and of the Docker Engine, for minutes each; writes docs/compat.md
 	go run ./test/compat -write docs/compat.md
