@@ -25,6 +25,25 @@ func TestMissingFileIsTheDefault(t *testing.T) {
 	require.Equal(t, Default(), c)
 }
 
+func TestEveryKeyIsRead(t *testing.T) {
+	c, err := Parse("f", []byte(`[guard]
+mode = "single"
+maxRemotes = 1
+maxMemory = "1GB"
+memoryLimit = "off"
+switchFile = "/run/mode"
+prefer = "main"
+warnImages = true
+exporter.s3 = { mode = "off", prefer = "smallest" }
+`))
+	require.NoError(t, err)
+	require.Equal(t, Config{
+		Mode: ModeSingle, MaxRemotes: 1, MaxMemory: Memory{Bytes: 1 << 30}, MemoryLimit: Memory{Off: true},
+		SwitchFile: "/run/mode", Prefer: PreferMain, WarnImages: true,
+		Exporters: map[string]Exporter{"s3": {Mode: ModeOff, Prefer: PreferSmallest}},
+	}, c)
+}
+
 func TestOtherTablesAreIgnored(t *testing.T) {
 	c, err := Parse("f", []byte("root = \"/x\"\n[worker.oci]\nenabled = 1\n[nobody.knows]\nx = 1\n[guard]\nmaxRemotes = 7\n"))
 	require.NoError(t, err)
@@ -55,6 +74,10 @@ func TestFaultsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 			"[guard.exporter.s3]\nmod = \"off\"\n",
 			`f.toml:2: guard.exporter.s3.mod: unknown key "mod", did you mean "mode"? (allowed: mode, prefer)`,
 		},
+		"unknown table in a table": {
+			"[guard.limits.s3]\nmode = \"off\"\n",
+			`f.toml:1: guard.limits.s3: unknown key "s3" (allowed: mode, maxRemotes, `,
+		},
 		"unknown exporter": {
 			"[guard]\n[guard.exporter.regsitry]\nmode = \"off\"\n",
 			`f.toml:2: guard.exporter.regsitry: unknown cache exporter "regsitry", did you mean "registry"? (allowed: azblob, gha, inline, local, registry, s3)`,
@@ -72,6 +95,9 @@ func TestFaultsNameFileLineKeyAndWhatIsAllowed(t *testing.T) {
 		"too much": {
 			"[guard]\nmaxMemory = \"200%\"\n",
 			`f.toml:2: guard.maxMemory: "200%" is not a percentage above 0% and up to 100%`,
+		},
+		"off is no amount": {
+			"[guard]\nmaxMemory = \"off\"\n", `f.toml:2: guard.maxMemory: "off" is neither a size above zero such as "512MB" nor a percentage such as "5%"`,
 		},
 		"no size": {
 			"[guard]\nmaxMemory = \"lots\"\n", `f.toml:2: guard.maxMemory: "lots" is neither a size above zero such as "512MB" nor a percentage such as "5%"`,

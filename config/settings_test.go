@@ -15,6 +15,9 @@ func TestSettingsSayWhereTheyAreWritten(t *testing.T) {
   maxRemotes = 16
   maxMemory = "1GB"
 
+[[worker.oci.gcpolicy]]
+  exporter.inline.prefer = "not the guard's"
+
   [guard.exporter.inline]
     prefer = "main"
 `))
@@ -27,7 +30,7 @@ func TestSettingsSayWhereTheyAreWritten(t *testing.T) {
 		{"guard.switchFile", "", 0},
 		{"guard.prefer", "requested", 0},
 		{"guard.warnImages", "false", 0},
-		{"guard.exporter.inline.prefer", "main", 8},
+		{"guard.exporter.inline.prefer", "main", 11},
 		{"guard.exporter.s3.mode", "off", 3},
 	}, settings)
 }

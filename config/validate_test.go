@@ -17,6 +17,7 @@ func TestValidate(t *testing.T) {
 		},
 		`guard.maxMemory: -1 bytes are less than none`:                        {MaxMemory: Memory{Bytes: -1}},
 		`guard.maxMemory: NaN% is not a percentage above 0% and up to 100%`:   {MaxMemory: Memory{Percent: math.NaN()}},
+		`guard.maxMemory: -1% is not a percentage above 0% and up to 100%`:    {MaxMemory: Memory{Percent: -1}},
 		`guard.memoryLimit: 101% is not a percentage above 0% and up to 100%`: {MemoryLimit: Memory{Percent: 101}},
 		`guard.prefer: unknown prefer "big" (allowed: requested, smallest, main)`: {
 			Prefer: "big",
@@ -34,6 +35,7 @@ func TestValidate(t *testing.T) {
 		{},
 		Default(),
 		{MemoryLimit: Memory{Off: true}},
+		{MemoryLimit: Memory{Percent: 100}},
 		{MaxRemotes: MaxRemotesLimit, Exporters: map[string]Exporter{"mine": {Mode: ModeOff}}},
 	} {
 		assert.NoError(t, c.Validate())

@@ -8,7 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
+	"github.com/moby/buildkit/solver"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -37,12 +40,21 @@ func TestCombinationsAreReadable(t *testing.T) {
 	for want, blobs := range map[string][]int{
 		"1":      {3},
 		"8":      {2, 2, 2, 2},
+		"32768":  slices.Repeat([]int{2}, 16),
+		"2^16":   slices.Repeat([]int{2}, 17),
 		"2^20":   slices.Repeat([]int{2}, 21),
 		"2^60":   slices.Repeat([]int{2}, 61),
 		"2^95.1": slices.Repeat([]int{3}, 61),
 	} {
 		assert.Equal(t, want, NewEstimate(blobs).Combinations())
 	}
+}
+
+func TestRemoteGrowsWithItsDescriptors(t *testing.T) {
+	remote, descriptor := uint64(unsafe.Sizeof(solver.Remote{})), uint64(unsafe.Sizeof(ocispecs.Descriptor{}))
+	assert.Equal(t, remote, NewEstimate(nil).Bytes())
+	assert.Equal(t, remote+descriptor, NewEstimate([]int{2}).Bytes())
+	assert.Equal(t, 2*remote+4*descriptor, NewEstimate([]int{2, 2}).Bytes())
 }
 
 // FuzzEstimate compares with numbers that do not run out of bits. A byte is a
@@ -98,7 +110,9 @@ func FuzzEstimate(f *testing.F) {
 
 		want := saturated(remotes) > maxRemotes || times(remoteBytes(len(layers))) > budget
 		require.Equal(t, want, e.Refused(config.ModeEnforce, maxRemotes, budget))
-		require.Equal(t, remotes.Cmp(big.NewInt(1)) > 0, e.Refused(config.ModeSingle, maxRemotes, budget))
+		for _, mode := range []config.Mode{config.ModeSingle, config.ModeBlock} {
+			require.Equal(t, remotes.Cmp(big.NewInt(1)) > 0, e.Refused(mode, maxRemotes, budget))
+		}
 		if !want {
 			require.False(t, e.Refused(config.ModeEnforce, maxRemotes|maxRemotes<<1, budget), "a higher limit refuses nothing more")
 			require.False(t, e.Refused(config.ModeEnforce, maxRemotes, budget|budget<<1), "a higher limit refuses nothing more")

@@ -158,6 +158,27 @@ func TestAnImageIsWarnedOfOnce(t *testing.T) {
 	require.Len(t, d.warnings, 2, "two images")
 }
 
+// TestPlatformWithTheMostLayersCounts has it first and last.
+func TestPlatformWithTheMostLayersCounts(t *testing.T) {
+	d := &daemon{images: map[string]image{
+		"both linux/amd64": newImage(t, "both", 12, "linux/amd64"),
+		"both linux/arm64": newImage(t, "both", 13, "linux/arm64"),
+	}}
+	for _, order := range [][]string{{"linux/amd64", "linux/arm64"}, {"linux/arm64", "linux/amd64"}} {
+		d.warnings = nil
+		d.build(t, Guard(func(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
+			for _, platform := range order {
+				p := platforms.MustParse(platform)
+				_, _, _, err := c.ResolveImageConfig(ctx, "both", sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{Platform: &p}})
+				require.NoError(t, err)
+			}
+			return resolving()(ctx, c)
+		}))
+		require.Len(t, d.warnings, 1)
+		assert.Contains(t, d.warnings[0], "example.com/both for linux/arm64 has 13 layers")
+	}
+}
+
 func TestEitherWayToResolveIsSeen(t *testing.T) {
 	d := &daemon{images: map[string]image{"large": newImage(t, "large", 61, "linux/amd64")}}
 	for name, resolve := range map[string]func(context.Context, gwclient.Client) error{
@@ -178,6 +199,11 @@ func TestEitherWayToResolveIsSeen(t *testing.T) {
 			}))
 			require.Len(t, d.warnings, 1)
 			assert.Contains(t, d.warnings[0], "cache guard: example.com/large has 61 layers")
+
+			_, err := Guard(func(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
+				return nil, resolve(ctx, c)
+			})(t.Context(), &daemon{})
+			assert.Equal(t, errUnknownImage, err)
 		})
 	}
 }
@@ -193,7 +219,9 @@ func TestLimitAndCompressionsAreOptions(t *testing.T) {
 		"a third compression":          {[]Option{WithCompressions(3)}, "in 3 compressions"},
 		"more of both":                 {[]Option{WithCompressions(3), WithMaxRemotes(6561)}, ""},
 		"a single compression":         {[]Option{WithCompressions(1), WithMaxRemotes(1)}, ""},
-		"none means the defaults":      {[]Option{WithCompressions(0), WithMaxRemotes(-1)}, ""},
+		"none means the defaults":      {[]Option{WithCompressions(-1), WithMaxRemotes(-1)}, ""},
+		"zero means them, too":         {[]Option{WithMaxRemotes(0)}, ""},
+		"for both":                     {[]Option{WithCompressions(0), WithMaxRemotes(255)}, "in 2 compressions"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.warnings = nil
