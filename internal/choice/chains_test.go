@@ -39,6 +39,24 @@ func TestKeptChainsAreEqual(t *testing.T) {
 	})
 }
 
+// TestOtherDescriptionOfABlobIsKept has a blob that two stores describe in two ways.
+func TestOtherDescriptionOfABlobIsKept(t *testing.T) {
+	for name, change := range map[string]func(*ocispecs.Descriptor){
+		"size":        func(desc *ocispecs.Descriptor) { desc.Size++ },
+		"media type":  func(desc *ocispecs.Descriptor) { desc.MediaType += "+other" },
+		"URLs":        func(desc *ocispecs.Descriptor) { desc.URLs = []string{"https://example.org/layer"} },
+		"annotations": func(desc *ocispecs.Descriptor) { desc.Annotations = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var chains Chains
+			chain := chainOf(newStore(), 0, 1)
+			chains.Keep(slices.Clone(chain))
+			change(&chain[0])
+			assert.Equal(t, chain, chains.Keep(slices.Clone(chain)))
+		})
+	}
+}
+
 // TestBeginningsAreShared has chains that begin with the same layers.
 func TestBeginningsAreShared(t *testing.T) {
 	s := newStore()
@@ -51,4 +69,20 @@ func TestBeginningsAreShared(t *testing.T) {
 	other := chains.Keep(chainOf(s, 0, 1, 3))
 	long[0].Annotations["shared"] = "yes"
 	assert.Equal(t, "yes", other[0].Annotations["shared"], "annotations of the same beginning")
+}
+
+// TestLayersAreThoseOfAllChains has chains that begin alike, and a layer upon others.
+func TestLayersAreThoseOfAllChains(t *testing.T) {
+	s := newStore()
+	var c Choice
+	for _, layers := range [][]int{{0, 1, 2}, {0, 1}, {0, 1, 3}, {1, 0}} {
+		c.chains.Keep(chainOf(s, layers...))
+	}
+	written := map[string]int{}
+	c.Layers(func(desc ocispecs.Descriptor) { written[desc.Digest.String()]++ })
+	want := map[string]int{}
+	for layer, times := range []int{2, 2, 1, 1} {
+		want[s.blobOf(layer, 0).Digest.String()] = times
+	}
+	assert.Equal(t, want, written)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -66,6 +67,7 @@ func (s *store) blobOf(layer, n int) Blob {
 }
 
 func isZstd(b Blob) bool { return b.MediaType == "zstd" }
+func isGzip(b Blob) bool { return strings.HasSuffix(b.MediaType, "gzip") }
 
 // drawRecord draws a chain of layers with own blobs and variants. Two layers of it may
 // be the same, with other own blobs.
@@ -109,6 +111,17 @@ func draw(t *rapid.T) *drawn {
 	return d
 }
 
+// variantsOf are the variants of a layer: records that own the same blob have them in common.
+func (d *drawn) variantsOf(l Layer) []Blob {
+	var variants []Blob
+	for _, other := range slices.Concat(d.records...) {
+		if other.Own.Digest == l.Own.Digest {
+			variants = append(variants, other.Variants...)
+		}
+	}
+	return variants
+}
+
 // here are those of some blobs that are not gone.
 func (d *drawn) here(blobs []Blob) []Blob {
 	return slices.DeleteFunc(slices.Clone(blobs), func(b Blob) bool { return d.store.gone[b.Digest] })
@@ -142,8 +155,7 @@ func check(t *testing.T, rule func(t *rapid.T, d *drawn) Rule, model func(t *rap
 			chain, whole := c.Chain(t.Context(), pooled[n])
 			lost := false
 			for i, l := range record {
-				// Records that own the same blob have its variants in common.
-				variants := slices.Clone(pooled[n][i].Variants)
+				variants := d.variantsOf(l)
 				all := d.here(d.blobs[l.Own.Annotations[labels.LabelUncompressed]])
 				if len(all) == 0 {
 					lost = true
@@ -185,23 +197,27 @@ func TestOwnBlobsStay(t *testing.T) {
 }
 
 func TestRequestedCompression(t *testing.T) {
-	check(t, func(*rapid.T, *drawn) Rule { return In(isZstd) },
-		func(t *rapid.T, _ int, own *Blob, variants, all []Blob, got digest.Digest) {
-			inRecord, elsewhere := digestsOf(variants, isZstd), digestsOf(all, isZstd)
-			local := digestsOf(all, func(b Blob) bool { return isZstd(b) && b.Local })
-			switch {
-			case own != nil && isZstd(*own):
-				require.Equal(t, own.Digest, got)
-			case len(inRecord) > 0:
-				require.Contains(t, inRecord, got)
-			case len(local) > 0:
-				require.Contains(t, local, got)
-			case len(elsewhere) > 0:
-				require.Contains(t, elsewhere, got)
-			case own != nil:
-				require.Equal(t, own.Digest, got)
-			}
+	for name, has := range map[string]func(Blob) bool{"zstd": isZstd, "gzip": isGzip} {
+		t.Run(name, func(t *testing.T) {
+			check(t, func(*rapid.T, *drawn) Rule { return In(has) },
+				func(t *rapid.T, _ int, own *Blob, variants, all []Blob, got digest.Digest) {
+					inRecord, elsewhere := digestsOf(variants, has), digestsOf(all, has)
+					local := digestsOf(all, func(b Blob) bool { return has(b) && b.Local })
+					switch {
+					case own != nil && has(*own):
+						require.Equal(t, own.Digest, got)
+					case len(inRecord) > 0:
+						require.Contains(t, inRecord, got)
+					case len(local) > 0:
+						require.Contains(t, local, got)
+					case len(elsewhere) > 0:
+						require.Contains(t, elsewhere, got)
+					case own != nil:
+						require.Equal(t, own.Digest, got)
+					}
+				})
 		})
+	}
 }
 
 func TestSmallestBlobs(t *testing.T) {
@@ -330,6 +346,28 @@ func TestReasons(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBlobIsAskedForOnce has the same layers at two positions of an inline cache.
+func TestBlobIsAskedForOnce(t *testing.T) {
+	s := newStore()
+	there, gone := Layer{Own: s.blobOf(0, 0)}, Layer{Own: s.blobOf(1, 0)}
+	s.gone[gone.Own.Digest] = true
+	c, _ := choose(t.Context(), [][]Layer{{there, gone}, {gone, there}}, Image(nil))
+	assert.Equal(t, map[digest.Digest]int{there.Own.Digest: 1, gone.Own.Digest: 1}, s.asked)
+	info, ok := c.Known(there.Own.Digest)
+	assert.True(t, ok)
+	assert.Equal(t, content.Info{Digest: there.Own.Digest}, info)
+	_, ok = c.Known(gone.Own.Digest)
+	assert.False(t, ok)
+}
+
+// TestFirstErrorIsKept has two stores that cannot say what they have.
+func TestFirstErrorIsKept(t *testing.T) {
+	first, second := newStore(), newStore()
+	first.broken, second.broken = errors.New("first"), errors.New("second")
+	c, _ := choose(t.Context(), [][]Layer{{{Own: first.blobOf(0, 0)}, {Own: second.blobOf(1, 0)}}}, Own())
+	assert.Equal(t, first.broken, c.Err)
 }
 
 // TestStoreThatIsAwayLosesNothing has a store that cannot say what it has.

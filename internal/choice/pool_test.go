@@ -51,3 +51,13 @@ func TestLaterRecordAddsWhatItKnows(t *testing.T) {
 		})
 	}
 }
+
+// TestLeastBlobIsInThePool has a variant of which nothing is known that would put it before
+// another one.
+func TestLeastBlobIsInThePool(t *testing.T) {
+	s := newStore()
+	l := Layer{Own: s.blobOf(0, 0), Variants: []Blob{s.blobOf(0, 2)}}
+	l.Variants[0].Local, l.Variants[0].Worker = false, false
+	c, _ := choose(t.Context(), [][]Layer{{l}}, Own())
+	assert.Same(t, s, c.Provider(l.Variants[0].Digest))
+}

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -125,7 +127,8 @@ func TestWalkSkipsBadLabels(t *testing.T) {
 func TestWalkAsksOnceForEachBlob(t *testing.T) {
 	const blobs = 10_000
 	for name, link := range map[string]func(n int) []string{
-		"in a row": func(n int) []string { return []string{fmt.Sprint((n + 1) % blobs)} },
+		"in a row":                func(n int) []string { return []string{fmt.Sprint((n + 1) % blobs)} },
+		"beside one that is gone": func(n int) []string { return []string{"gone", fmt.Sprint((n + 1) % blobs)} },
 		"in a star": func(n int) []string {
 			if n > 0 {
 				return []string{"0"}
@@ -145,7 +148,11 @@ func TestWalkAsksOnceForEachBlob(t *testing.T) {
 			found, err := Walk(t.Context(), store, own("0"))
 			require.NoError(t, err)
 			assert.Len(t, found, blobs)
-			assert.Equal(t, blobs, store.asked)
+			asked := blobs
+			if strings.HasSuffix(name, "gone") {
+				asked++
+			}
+			assert.Equal(t, asked, store.asked)
 		})
 	}
 }
@@ -272,6 +279,9 @@ func TestStoreErrorFallsBackToTheOwnBlob(t *testing.T) {
 	assert.ErrorContains(t, err, blobDigest("first").String())
 	assert.Equal(t, []int{1, 2}, layers.Counts())
 	assert.Equal(t, own("first"), layers[0][0])
+
+	_, err = Find(t.Context(), failingStore{failingStore{store, blobDigest("first zstd"), broken}, blobDigest("second zstd"), io.EOF}, []ocispecs.Descriptor{own("first"), own("second")})
+	require.ErrorIs(t, err, broken, "the first one")
 }
 
 // TestWalkRefusesBlobsOfOtherLayers has labels that upstream would not write.
