@@ -43,7 +43,7 @@ type Cache struct {
 	Compressions map[string]int `json:"compressions"`
 	Findings     []Finding      `json:"findings"`
 
-	// parsed tells that config holds what the place has.
+	// parsed tells that config holds what the place has; else nothing reads config.
 	parsed bool
 	config cacheconfig.CacheConfig
 	// blobs are those that the manifest names, each once, and byDigest the same.

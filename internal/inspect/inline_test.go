@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"strings"
 	"testing"
 
 	digest "github.com/opencontainers/go-digest"
@@ -29,7 +30,9 @@ func (l *layout) image(t *testing.T, records string, change func(*imageConfig)) 
 	if change != nil {
 		change(&config)
 	}
-	top := l.json(t, ocispecs.Manifest{MediaType: ocispecs.MediaTypeImageManifest, Config: l.json(t, config), Layers: layers})
+	desc := l.json(t, config)
+	l.configSize = desc.Size
+	top := l.json(t, ocispecs.Manifest{MediaType: ocispecs.MediaTypeImageManifest, Config: desc, Layers: layers})
 	top.MediaType = ocispecs.MediaTypeImageManifest
 	return top
 }
@@ -52,6 +55,10 @@ func TestInline(t *testing.T) {
 		"not JSON":         {`[`, nil, "broken: the inline cache cannot be read: unexpected end of JSON input"},
 		"other layers": {whole, func(c *imageConfig) { c.RootFS.DiffIDs = c.RootFS.DiffIDs[:1] },
 			"broken: the image has 2 layers in its manifest and 1 in its config"},
+		"the same layer twice": {`[{"layers":[{"layer":0}]}]`, func(c *imageConfig) { c.RootFS.DiffIDs[1] = c.RootFS.DiffIDs[0] },
+			"broken: the results reach layer 1 of the 2 of the image: the steps above it are lost"},
+		"short history": {whole, func(c *imageConfig) { c.History = c.History[1:] },
+			"broken: the history of the image names 1 of its 2 layers, and an import of its cache panics"},
 		"no history": {whole, func(c *imageConfig) { c.History = nil },
 			"broken: the history of the image names 0 of its 2 layers, and an import of its cache panics"},
 	} {
@@ -61,13 +68,31 @@ func TestInline(t *testing.T) {
 			found := l.read(t)
 			assert.Equal(t, c.verdict, found.Verdict())
 			assert.Equal(t, Inline, found.Form)
+			assert.LessOrEqual(t, len(found.Findings), 1)
 			assert.Equal(t, "linux/arm64", found.Platform)
-			if name != "no history" { // upstream panics in a goroutine of its own
+			assert.Equal(t, l.configSize, found.ConfigSize)
+			if !strings.HasSuffix(name, " history") { // upstream panics in a goroutine of its own
 				refused := l.imported(t)
 				assert.Equal(t, name == "beyond the top" || name == "not JSON", refused != nil, "%v", refused)
 			}
 		})
 	}
+}
+
+// TestLayersOfAnImage has a layer in two blobs, of which the manifest describes one as estargz.
+func TestLayersOfAnImage(t *testing.T) {
+	l := newLayout(t)
+	a := digest.FromString("a")
+	one, other := l.layer(t, "a", gzip), l.layer(t, "a", zstd)
+	one.Annotations, other.Annotations = map[string]string{tocAnnotation: "sha256:table"}, nil
+	config := imageConfig{Cache: []byte(`[{"layers":[{"layer":1}]}]`)}
+	config.RootFS.DiffIDs, config.History = []digest.Digest{a, a}, make([]ocispecs.History, 2)
+	l.tag(t, l.json(t, ocispecs.Manifest{MediaType: ocispecs.MediaTypeImageManifest, Config: l.json(t, config), Layers: []ocispecs.Descriptor{one, other}}))
+	found := l.read(t)
+	assert.Empty(t, found.Findings)
+	assert.Equal(t, map[string]int{"estargz": 1, "zstd": 1}, found.Compressions)
+	assert.Equal(t, [2]int{2, 1}, [2]int{found.Blobs, found.Layers})
+	assert.Empty(t, found.Platform, "the config names none")
 }
 
 // TestPlatforms has an index of two images with inline cache, and an attestation.

@@ -20,6 +20,8 @@ import (
 type layout struct {
 	dir string
 	top ocispecs.Descriptor
+	// configSize is that of the config of the last image.
+	configSize int64
 }
 
 func newLayout(t *testing.T) *layout {

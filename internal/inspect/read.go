@@ -158,7 +158,6 @@ func (r *reader) cache(ctx context.Context, form string, top root, layers []ocis
 		c.find(Broken, "the config has %d bytes, and the manifest says %d", len(data), config.Size)
 	}
 	if err := json.Unmarshal(data, &c.config); err != nil {
-		c.config = cacheconfig.CacheConfig{}
 		c.find(Broken, "the config cannot be read: %v", err)
 		return nil
 	}
@@ -273,7 +272,6 @@ func (c *Cache) readImage(image inlineImage, layers []ocispecs.Descriptor) error
 		return fmt.Errorf("the history of the image names %d of its %d layers, and an import of its cache panics", named, len(layers))
 	}
 	if err := json.Unmarshal(image.Cache, &c.config.Records); err != nil {
-		c.config.Records = nil
 		return fmt.Errorf("the inline cache cannot be read: %w", err)
 	}
 	for i, desc := range layers {

@@ -56,6 +56,7 @@ func TestConfigs(t *testing.T) {
 		"records without any result":    {`{"records":[{"digest":"sha256:1"},{"digest":"sha256:2"}]}`, "none of 2 records has a result: nothing can be loaded from it"},
 		"null for everything":           {`{"layers":null,"records":[{"layers":null,"chains":null,"inputs":null}]}`, "none of 1 record has a result: nothing can be loaded from it"},
 		"nothing but null":              {`null`, "none of 0 records has a result: nothing can be loaded from it"},
+		"an empty chain upon a record":  {`{"layers":[{"blob":"%a","parent":-1}],"records":[{"layers":[{"layer":0}]},{"chains":[{"layers":[]}],"inputs":[[{"link":0}]]}]}`, ""},
 		"a record with all and nothing": {`{"layers":[{"blob":"%a","parent":-1}],"records":[{"chains":[{"layers":[]}]},{"layers":[{"layer":0}]}]}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,6 +153,11 @@ func TestReadRefuses(t *testing.T) {
 	_, err := Read(t.Context(), Directory(t.TempDir()))
 	require.ErrorIs(t, err, os.ErrNotExist)
 
+	largest := t.TempDir()
+	require.NoError(t, os.WriteFile(largest+"/index.json", []byte("{}"+strings.Repeat(" ", readLimit-2)), 0o644))
+	found, err := Read(t.Context(), Directory(largest))
+	require.NoError(t, err)
+	require.Empty(t, found)
 	for text, want := range map[string]string{"{": "unexpected end", strings.Repeat(" ", readLimit+1): "is not read"} {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(dir+"/index.json", []byte(text), 0o644))
@@ -242,6 +248,13 @@ func TestBadDescriptors(t *testing.T) {
 	assert.Contains(t, l.read(t).Verdict(), "broken: the manifest cannot be imported: invalid ambiguous manifest")
 	l.tag(t, l.write(t, []byte(`{"manifests":[]}`)))
 	assert.Equal(t, "broken: the index has no image, and no cache", l.read(t).Verdict())
+	l.tag(t, l.write(t, []byte(`{"layers":[],"config":{"size":"large"}}`)))
+	assert.Contains(t, l.read(t).Verdict(), "broken: the manifest cannot be imported: json: cannot unmarshal string")
+	l.cache(t, marshal(t, chainOf(layer)), layer)
+	size := l.top.Size
+	l.top.Size = 1
+	l.tag(t, l.top)
+	assert.Equal(t, size, l.read(t).ManifestSize, "what there is counts, not what the index says")
 }
 
 // TestSameLayerTwiceInOneChain has a layer in two blobs that an image has, both of them.
@@ -256,15 +269,19 @@ func TestSameLayerTwiceInOneChain(t *testing.T) {
 	layers = append(layers, l.layer(t, "empty", ocispecs.MediaTypeImageLayer))
 	l.cache(t, marshal(t, chainOf(layers[:3]...)), layers...)
 	assert.Contains(t, l.read(t).Verdict(), "wasteful: 1 layer is in more than one blob")
+
+	l.cache(t, marshal(t, chainOf(layers[0], layers[1], layers[1])), layers[:3]...)
+	assert.Contains(t, l.read(t).Verdict(), "wasteful: 1 layer is in more than one blob", "a blob is needed once, however often it is in a chain")
 }
 
 // TestSameLayerTwice has a layer in two compressions.
 func TestSameLayerTwice(t *testing.T) {
 	l := newLayout(t)
-	layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "b", gzip), l.layer(t, "b", zstd)}
+	layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "b", ocispecs.MediaTypeImageLayer), l.layer(t, "b", zstd)}
 	l.cache(t, marshal(t, chainOf(layers[:2]...)), layers...)
 	found := l.read(t)
 	assert.Equal(t, [2]int{3, 2}, [2]int{found.Blobs, found.Layers})
+	require.NotEqual(t, layers[1].Size, layers[2].Size)
 	smaller := min(layers[1].Size, layers[2].Size)
 	assert.Equal(t, Wasteful, found.Worst())
 	assert.Contains(t, found.Verdict(), "wasteful: 1 layer is in more than one blob")

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -78,4 +81,35 @@ func TestRegistryThatIsAway(t *testing.T) {
 	require.NoError(t, err)
 	_, err = Read(t.Context(), nothing)
 	require.ErrorContains(t, err, "MANIFEST_UNKNOWN")
+}
+
+// TestRegistryThatRefusesBlobs has manifests for anybody. That a blob cannot be looked at, or
+// a config read, says nothing of the cache.
+func TestRegistryThatRefusesBlobs(t *testing.T) {
+	withConfig, inline := newLayout(t), newLayout(t)
+	layer := withConfig.layer(t, "a", gzip)
+	withConfig.cache(t, marshal(t, chainOf(layer)), layer)
+	inline.tag(t, inline.image(t, `[{"layers":[{"layer":1}]}]`, nil))
+	for form, l := range map[string]*layout{"config": withConfig, "image": inline} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			t.Run(form+" "+method, func(t *testing.T) {
+				ref := l.push(t)
+				behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: ref.Context().RegistryStr()})
+				front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if strings.Contains(r.URL.Path, "/blobs/") && r.Method == method {
+						http.Error(w, "no", http.StatusForbidden)
+						return
+					}
+					behind.ServeHTTP(w, r)
+				}))
+				t.Cleanup(front.Close)
+				refused, err := name.ParseReference(strings.TrimPrefix(front.URL, "http://") + "/cache:latest")
+				require.NoError(t, err)
+				place, err := NewRegistry(refused)
+				require.NoError(t, err)
+				_, err = Read(t.Context(), place)
+				require.ErrorContains(t, err, "403")
+			})
+		}
+	}
 }

@@ -2,12 +2,14 @@ package inspect
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	cerrdefs "github.com/containerd/errdefs"
 	cacheimport "github.com/moby/buildkit/cache/remotecache/v1"
+	cacheconfig "github.com/moby/buildkit/cache/remotecache/v1/types"
 	"github.com/moby/buildkit/solver"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -108,8 +110,12 @@ func TestBottoms(t *testing.T) {
 		"no result in between":  {[]step{base, {"run", []string{"base"}, nil, "", 0}, more}, ""},
 		"the parents of one go": {[]step{base, going(run, "2", 1), more}, "1 result is without the bottom layers: the files in these are lost"},
 		// The longer chain is whole, and shows what is below the shorter one.
-		"the lowest parent of one goes":  {[]step{base, going(run, "1", 1), more}, "1 result is without the bottom layers: the files in these are lost"},
-		"not all parents of the last go": {[]step{base, going(run, "1", 2)}, "1 result is without the bottom layers: the files in these are lost"},
+		"the lowest parent of one goes":      {[]step{base, going(run, "1", 1), more}, "1 result is without the bottom layers: the files in these are lost"},
+		"not all parents of the last go":     {[]step{base, going(run, "1", 2)}, "1 result is without the bottom layers: the files in these are lost"},
+		"the same files linked below others": {[]step{base, run, {"copy", []string{"run"}, []string{"2", "8", "9"}, "", 0}}, ""},
+		"the base cut off above others":      {[]step{base, {"copy", []string{"base"}, []string{"5", "1"}, "", 0}}, ""},
+		"the base mixed with others":         {[]step{base, {"copy", []string{"base"}, []string{"5", "1", "9"}, "", 0}}, ""},
+		"the base upon another layer":        {[]step{base, {"run", []string{"base"}, []string{"5", "1", "2"}, "", 0}}, "1 result is without the bottom layers: the files in these are lost"},
 		"the base merged on top": {[]step{base, {"copy", nil, []string{"2", "9"}, "", 0},
 			{"merge", []string{"copy", "base"}, []string{"2", "9", "1", "2"}, "", 0}}, ""},
 		// One layer of its own is what COPY --link makes, too.
@@ -124,5 +130,28 @@ func TestBottoms(t *testing.T) {
 			require.Len(t, found.Findings, 1)
 			assert.Equal(t, Finding{Broken, c.short}, found.Findings[0])
 		})
+	}
+}
+
+// TestLongestChain has a record upon a chain, without the bottom of that. It is found unless
+// a chain is too long to be compared.
+func TestLongestChain(t *testing.T) {
+	for layers, want := range map[int]int{maxChain: 1, maxChain + 1: 0} {
+		l := newLayout(t)
+		var blobs []ocispecs.Descriptor
+		var config cacheconfig.CacheConfig
+		for i := range layers {
+			blobs = append(blobs, l.layer(t, strconv.Itoa(i), gzip))
+			config.Layers = append(config.Layers, cacheconfig.CacheLayer{Blob: blobs[i].Digest, ParentIndex: i - 1})
+		}
+		top := l.layer(t, "top", gzip)
+		upon := cacheconfig.ChainedResult{LayerIndexes: []int{layers - 1, layers}}
+		config.Layers = append(config.Layers, cacheconfig.CacheLayer{Blob: top.Digest, ParentIndex: layers - 1})
+		config.Records = []cacheconfig.CacheRecord{
+			{Results: []cacheconfig.CacheResult{{LayerIndex: layers - 1}}},
+			{ChainedResults: []cacheconfig.ChainedResult{upon}, Inputs: [][]cacheconfig.CacheInput{{{LinkIndex: 0}}}},
+		}
+		l.cache(t, marshal(t, config), append(blobs, top)...)
+		assert.Len(t, l.read(t).Findings, want, "%d layers", layers)
 	}
 }
