@@ -3,9 +3,11 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"testing"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/buildkit/cache"
 	cacheconfig "github.com/moby/buildkit/cache/config"
 	"github.com/moby/buildkit/cache/metadata"
@@ -171,6 +173,21 @@ func TestTwoOwnBlobsOfALayer(t *testing.T) {
 	}
 }
 
+// TestBlobsThatAreLinkedFromOneSide has two records with own blobs of one layer, each of which is
+// linked with a third one and does not know of the other.
+func TestBlobsThatAreLinkedFromOneSide(t *testing.T) {
+	stored := linked("a", "b")
+	shared, a, b := digest.FromString("a-zstd"), digest.FromString("a"), digest.FromString("b")
+	delete(stored[shared].Labels, variants.LinkLabelPrefix+a.String())
+	delete(stored, digest.FromString("b-zstd"))
+	stored[b].Labels[variants.LinkLabelPrefix+shared.String()] = shared.String()
+	i, err := New(t.Context(), []Record{{ID: "one", blob: a}, {ID: "other", blob: b}}, stored)
+	require.NoError(t, err)
+	assert.Equal(t, 1, i.Layers)
+	require.Len(t, i.Variants, 1)
+	assert.Len(t, i.Variants[0].Blobs, 3)
+}
+
 // TestLayersWithoutARecord has blobs that are linked, of which a record was pruned.
 func TestLayersWithoutARecord(t *testing.T) {
 	c := cachetest.New(t)
@@ -281,11 +298,45 @@ func TestHugeSizesAreHeld(t *testing.T) {
 	assert.Equal(t, uint64(math.MaxInt64)*2, i.Surplus)
 }
 
+// TestVariantsWithTheMostSurplusComeFirst has pairs of layers with the same surplus.
+func TestVariantsWithTheMostSurplusComeFirst(t *testing.T) {
+	stored := make(Content)
+	var records []Record
+	for n := range 40 {
+		name := fmt.Sprint(n)
+		maps.Copy(stored, linked(name))
+		info := stored[digest.FromString(name+"-zstd")]
+		info.Size = int64(n / 2)
+		stored[info.Digest] = info
+		records = append(records, Record{ID: name, blob: digest.FromString(name)})
+	}
+	i, err := New(t.Context(), records, stored)
+	require.NoError(t, err)
+	require.Len(t, i.Variants, 40)
+	for n, layer := range i.Variants {
+		assert.EqualValues(t, (39-n)/2, layer.Surplus)
+		if n%2 == 1 {
+			assert.Less(t, i.Variants[n-1].Blobs[0].Digest, layer.Blobs[0].Digest)
+		}
+	}
+}
+
+func TestContentThatIsNotThere(t *testing.T) {
+	_, err := Content{}.Info(t.Context(), digest.FromString("a"))
+	assert.ErrorIs(t, err, cerrdefs.ErrNotFound)
+}
+
 func TestEndedContext(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
+	c := cachetest.New(t)
+	c.Chain(t, 1)
+	ctx, cancel := context.WithCancelCause(c.Ctx)
 	cancel(assert.AnError)
-	_, err := New(ctx, nil, linked("a"))
-	assert.ErrorIs(t, err, assert.AnError)
+	_, err := ReadContent(ctx, c.Store)
+	require.ErrorIs(t, err, assert.AnError)
+	_, err = New(ctx, nil, linked("a"))
+	require.ErrorIs(t, err, assert.AnError)
+	_, err = New(ctx, []Record{{ID: "without a blob"}}, nil)
+	require.ErrorIs(t, err, assert.AnError)
 }
 
 // BenchmarkNew has 10,000 blobs: 5,000 layers of 50 images, each in two compressions.

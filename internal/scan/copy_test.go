@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -157,4 +158,53 @@ func TestCopyChangesNothing(t *testing.T) {
 	now, err := os.Stat(path)
 	require.NoError(t, err)
 	assert.Equal(t, info.ModTime(), now.ModTime())
+}
+
+// TestCopyHasWhatIsInUse has a file that goes on behind the pages that are in use, and is more
+// than one chunk.
+func TestCopyHasWhatIsInUse(t *testing.T) {
+	const pageSize = 4096
+	path := filepath.Join(t.TempDir(), "db")
+	file, err := os.Create(path)
+	require.NoError(t, err)
+	defer file.Close()
+	inUse := int64(copyChunk + 3*pageSize)
+	require.NoError(t, file.Truncate(inUse+5*pageSize))
+	last := []byte("the last page")
+	_, err = file.WriteAt(last, inUse-pageSize)
+	require.NoError(t, err)
+	for _, tc := range []struct{ pages, want int64 }{
+		{inUse / pageSize, inUse},
+		{inUse/pageSize + 5, inUse + 5*pageSize},
+		{inUse, inUse + 5*pageSize}, // more than there are
+	} {
+		require.NoError(t, copyPages(t.Context(), path+"-copy", file, meta{pageSize: pageSize, pages: uint64(tc.pages)}))
+		data, err := os.ReadFile(path + "-copy")
+		require.NoError(t, err)
+		assert.Len(t, data, int(tc.want))
+		assert.Equal(t, last, data[inUse-pageSize:][:len(last)])
+	}
+}
+
+// TestCopyIsGivenUp has a database that changes whenever it is copied.
+func TestCopyIsGivenUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	db, err := bolt.Open(path, 0o600, &bolt.Options{NoSync: true})
+	require.NoError(t, err)
+	defer db.Close()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		tries := 0
+		ctx := &touched{Context: t.Context(), touch: func() {
+			tries++
+			require.NoError(t, db.Update(func(tx *bolt.Tx) error {
+				_, err := tx.CreateBucketIfNotExists(numbers)
+				return err
+			}))
+		}}
+		_, err := copyDatabases(ctx, t.TempDir(), path)
+		require.ErrorIs(t, err, errTorn)
+		assert.Equal(t, copyTries, tries)
+		assert.Equal(t, (copyTries-1)*copyPause, time.Since(start))
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/util/compression"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/bkguard/bkguard/internal/cachetest"
 )
@@ -21,11 +22,27 @@ func databases(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	c := cachetest.New(tb)
 	c.Chain(tb, 12, compression.Zstd)
+	return atRest(tb, c)
+}
+
+// atRest are the databases of a cache as they are when nobody writes to them. Upstream gives
+// back leases when it has answered already. Transactions without a change leave two whole
+// states in a file.
+func atRest(tb testing.TB, c *cachetest.Cache) map[string][]byte {
+	tb.Helper()
+	names := []string{recordsFile, contentFile}
+	copies, err := copyDatabases(tb.Context(), tb.TempDir(), filepath.Join(c.Root, names[0]), filepath.Join(c.Root, names[1]))
+	require.NoError(tb, err)
 	found := make(map[string][]byte)
-	for _, name := range []string{recordsFile, contentFile} {
-		data, err := os.ReadFile(filepath.Join(c.Root, name))
+	for i, name := range names {
+		db, err := bolt.Open(copies[i], 0o600, nil)
 		require.NoError(tb, err)
-		found[name] = data
+		for range 2 {
+			require.NoError(tb, db.Update(func(*bolt.Tx) error { return nil }))
+		}
+		require.NoError(tb, db.Close())
+		found[name], err = os.ReadFile(copies[i])
+		require.NoError(tb, err)
 	}
 	return found
 }

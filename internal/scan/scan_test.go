@@ -2,13 +2,19 @@ package scan
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/bkguard/bkguard/internal/cachetest"
 	"github.com/bkguard/bkguard/internal/inventory"
@@ -41,12 +47,11 @@ func TestCacheInUse(t *testing.T) {
 func place(t *testing.T, c *cachetest.Cache, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
+	databases := atRest(t, c)
 	for path, name := range files {
 		path = filepath.Join(root, path)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		data, err := os.ReadFile(filepath.Join(c.Root, name))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path, data, 0o600))
+		require.NoError(t, os.WriteFile(path, databases[name], 0o600))
 	}
 	return root
 }
@@ -157,4 +162,78 @@ func TestEndedContext(t *testing.T) {
 	left, err := os.ReadDir(tmp)
 	require.NoError(t, err)
 	assert.Empty(t, left)
+}
+
+// TestFilesAreClosed looks for files of the root, and of the copies, that are open afterwards.
+func TestFilesAreClosed(t *testing.T) {
+	c := cachetest.New(t)
+	c.Chain(t, 2, compression.Zstd)
+	root := place(t, c, map[string]string{recordsFile: recordsFile, contentFile: contentFile})
+	copies := t.TempDir()
+	t.Setenv("TMPDIR", copies)
+	// A collection would close what was forgotten.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	_, err := Root(t.Context(), root, "")
+	require.NoError(t, err)
+	open, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, fd := range open {
+		name, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		if err != nil {
+			continue // that of the directory itself
+		}
+		assert.False(t, strings.HasPrefix(name, root) || strings.HasPrefix(name, copies), name)
+	}
+}
+
+// TestUnreadableFiles has links that lead round in a circle, which nobody can read.
+func TestUnreadableFiles(t *testing.T) {
+	c := cachetest.New(t)
+	circle := func(root, path string) string {
+		path = filepath.Join(root, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.Symlink(path, path))
+		return root
+	}
+	records := func() string { return place(t, c, map[string]string{"w/" + recordsFile: recordsFile}) }
+	for name, test := range map[string]struct{ root, containerd string }{
+		"records":               {root: circle(t.TempDir(), recordsFile)},
+		"content":               {root: circle(records(), "w/"+contentFile)},
+		"graph driver":          {root: circle(place(t, c, map[string]string{"w/" + recordsFile: recordsFile, "w/" + contentFile: contentFile}), "w/"+engineGraphDriver)},
+		"containerd":            {root: records(), containerd: circle(t.TempDir(), containerdFile)},
+		"containerd of engines": {root: circle(records(), engineContainerd+"/"+containerdFile)},
+	} {
+		_, err := Root(t.Context(), test.root, test.containerd)
+		assert.ErrorContains(t, err, "too many levels of symbolic links", name)
+	}
+	_, err := readRecords(filepath.Join(t.TempDir(), "none"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = readContent(t.Context(), filepath.Join(t.TempDir(), "none"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	copied := place(t, c, map[string]string{recordsFile: recordsFile})
+	require.ErrorIs(t, view(filepath.Join(copied, recordsFile), func(*bolt.Tx) error { return assert.AnError }), assert.AnError)
+}
+
+// TestNamespaceOfTheWorker has namespaces with blobs of a record, of which the first one of
+// those with the most is the worker's.
+func TestNamespaceOfTheWorker(t *testing.T) {
+	c := cachetest.New(t)
+	c.Chain(t, 3)
+	records, err := inventory.ReadRecords(c.Ctx, c.Manager)
+	require.NoError(t, err)
+	all, err := inventory.ReadContent(c.Ctx, c.Store)
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	first := func(n int) inventory.Content {
+		some := inventory.Content{"sha256:other": {Size: int64(n)}}
+		for _, dgst := range slices.Sorted(maps.Keys(all))[:n] {
+			some[dgst] = all[dgst]
+		}
+		return some
+	}
+	other := first(3)
+	other["sha256:more"] = content.Info{}
+	assert.Equal(t, first(3), ofWorker(records, map[string]inventory.Content{"a": first(1), "b": first(3), "c": other, "d": first(2)}))
+	assert.Equal(t, first(0), ofWorker(nil, map[string]inventory.Content{"a": first(0), "b": first(1)}))
+	assert.Empty(t, ofWorker(records, nil))
 }
