@@ -2,6 +2,7 @@ package baseimage
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/containerd/platforms"
@@ -22,8 +23,8 @@ func (c *calls) ResolveSourceMetadata(_ context.Context, op *pb.SourceOp, opt so
 	return nil, context.Canceled
 }
 
-func (c *calls) Warn(_ context.Context, step digest.Digest, _ string, _ gwclient.WarnOpts) error {
-	*c = append(*c, "warning of "+step.String())
+func (c *calls) Warn(_ context.Context, step digest.Digest, _ string, opts gwclient.WarnOpts) error {
+	*c = append(*c, fmt.Sprintf("warning of %s, %s", step, opts.Detail))
 	return context.Canceled
 }
 
@@ -32,7 +33,7 @@ func (c *calls) Warn(_ context.Context, step digest.Digest, _ string, _ gwclient
 func TestWarningIsBetweenEvents(t *testing.T) {
 	var c calls
 	i := Image{Name: "image", Digest: digest.FromString("image")}
-	i.Warn(t.Context(), &c, "is large")
+	i.Warn(t.Context(), &c, "is large", "and wide")
 	step := digest.FromString("local://cache-guard/" + i.Digest.String() + "linux/amd64").String()
-	assert.Equal(t, calls{"event of " + step, "warning of " + step, "event of " + step}, c)
+	assert.Equal(t, calls{"event of " + step, "warning of " + step + ", [and wide]", "event of " + step}, c)
 }

@@ -4,7 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -162,13 +164,17 @@ func TestConfigMapIsFollowed(t *testing.T) {
 // empty or half written for a moment.
 func TestMomentOfAnEmptyFileIsNoSwitch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mode")
-	s := &Switch{path: path, changed: func() {}}
+	changes := 0
+	s := &Switch{path: path, changed: func() { changes++ }}
 	now := time.Now()
+	var before config.Mode
+	told := 0
 	for _, step := range []struct {
 		text  string
 		after time.Duration
 		want  config.Mode
 	}{
+		{"off", 0, config.ModeOff},
 		{"off", 0, config.ModeOff},
 		{"", 0, config.ModeOff},
 		{"", interval - 1, config.ModeOff},
@@ -186,6 +192,11 @@ func TestMomentOfAnEmptyFileIsNoSwitch(t *testing.T) {
 		s.look(t.Context(), now)
 		mode, _, _ := s.Current()
 		assert.Equal(t, step.want, mode, "%q after %s", step.text, step.after)
+		if mode != before {
+			told++
+		}
+		assert.Equal(t, told, changes, "changes that were told")
+		before = mode
 	}
 }
 
@@ -226,4 +237,36 @@ func FuzzRead(f *testing.F) {
 			require.Contains(t, config.Modes(), mode)
 		}
 	})
+}
+
+// TestCloseWaitsForWhoIsTold closes the switch while somebody is told of a change.
+func TestCloseWaitsForWhoIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	entered := make(chan struct{})
+	var returned atomic.Bool
+	s := New(path, func() {
+		close(entered)
+		time.Sleep(50 * time.Millisecond)
+		returned.Store(true)
+	})
+	write(t, path, "off")
+	<-entered
+	s.Close()
+	assert.True(t, returned.Load())
+}
+
+// TestFileIsClosed reads a file more often than it may stay open.
+func TestFileIsClosed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "off")
+	// A collection would close what was forgotten.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	_, err := Read(path)
+	require.NoError(t, err)
+	open, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, fd := range open {
+		name, _ := os.Readlink("/proc/self/fd/" + fd.Name()) // that of the directory is gone
+		assert.NotEqual(t, path, name)
+	}
 }

@@ -189,8 +189,8 @@ func (g *Gate) shrink(h *Hold, bytes uint64) {
 	g.admit()
 }
 
-// drop forgets a hold and reports whether there was one; mu is held. The caller
-// calls admit.
+// drop forgets a hold and reports whether there was one, which nil is not; mu is held. The
+// caller calls admit.
 func (g *Gate) drop(h *Hold) bool {
 	if _, ok := g.holds[h]; !ok {
 		return false

@@ -2,7 +2,9 @@ package memory
 
 import (
 	"math"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -35,4 +37,17 @@ func TestRoomIsLeftUpToTheLimitOfTheRuntime(t *testing.T) {
 	assert.True(t, HasRoom(1<<30))
 	assert.False(t, HasRoom(1<<40), "what is in use counts")
 	assert.False(t, HasRoom(math.MaxUint64), "the sum is beyond 64 bits")
+}
+
+// TestMemoryThatWasGivenBackIsRoom has mapped memory that the system has taken back, more
+// than what is asked for.
+func TestMemoryThatWasGivenBackIsRoom(t *testing.T) {
+	const given = 256 << 20
+	runtime.KeepAlive(make([]byte, given))
+	debug.FreeOSMemory()
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	require.GreaterOrEqual(t, samples[1].Value.Uint64(), uint64(given))
+	setLimit(t, int64(samples[0].Value.Uint64()))
+	assert.True(t, HasRoom(given/2))
 }

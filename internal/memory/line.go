@@ -122,7 +122,7 @@ func (g *Gate) giveUp(l *Line, w *work) {
 		g.admit()
 		return
 	}
-	if w.hold != nil && g.drop(w.hold) {
+	if g.drop(w.hold) {
 		g.admit()
 	}
 	w.hold = nil

@@ -147,3 +147,20 @@ func TestMemoryLimitOfTheCgroup(t *testing.T) {
 		assert.Equal(t, memoryLimit{bytes: int64(limit / 2), source: "cgroup"}, got)
 	}
 }
+
+// TestBudgetIsAShareOfTheLimit has a limit of the configuration, which is in force before the
+// guard takes its share.
+func TestBudgetIsAShareOfTheLimit(t *testing.T) {
+	keepMemoryLimit(t)
+	p := started(t, config.Config{MemoryLimit: config.Memory{Bytes: 1 << 30}, MaxMemory: config.Memory{Percent: 25}})
+	assert.EqualValues(t, 1<<28, p.Guard.Budget())
+}
+
+func TestLimitsThatAreApplied(t *testing.T) {
+	keepMemoryLimit(t)
+	for source, want := range map[string]int64{"config": 1 << 30, "cgroup": 1 << 30, "environment": math.MaxInt64, "none": math.MaxInt64, "off": math.MaxInt64} {
+		debug.SetMemoryLimit(math.MaxInt64)
+		memoryLimit{bytes: 1 << 30, source: source}.apply(config.ModeEnforce)
+		assert.Equal(t, want, debug.SetMemoryLimit(-1), source)
+	}
+}

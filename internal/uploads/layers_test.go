@@ -282,3 +282,35 @@ func TestLayersThatWereReadHoldLess(t *testing.T) {
 	require.NoError(t, ra.Close())
 	assert.Zero(t, gate.Status().Held)
 }
+
+// brokenReader fails to read and to close.
+type brokenReader struct{ content.ReaderAt }
+
+var errRead, errClose = errors.New("cannot read"), errors.New("cannot close")
+
+func (brokenReader) ReadAt([]byte, int64) (int, error) { return 0, errRead }
+func (brokenReader) Close() error                      { return errClose }
+func (brokenReader) Size() int64                       { return 1 }
+
+// brokenProvider has broken readers.
+type brokenProvider struct{}
+
+func (brokenProvider) ReaderAt(context.Context, ocispecs.Descriptor) (content.ReaderAt, error) {
+	return brokenReader{}, nil
+}
+
+func TestErrorsOfReadersPass(t *testing.T) {
+	layers := New(memory.NewGate(layerBytes, 1, nil).Line(nil), fixedCost, 1)
+	ra, err := layers.ReaderAt(t.Context(), brokenProvider{}, ocispecs.Descriptor{})
+	require.NoError(t, err)
+	_, err = ra.ReadAt(make([]byte, 1), 0)
+	require.ErrorIs(t, err, errRead)
+	require.ErrorIs(t, ra.Close(), errClose)
+}
+
+func TestLayersOfS3AtATime(t *testing.T) {
+	for value, want := range map[string]int{"": 4, "2": 2, "0": 4, "-1": 4, "many": 4, "99999999999999999999": 4} {
+		_, parallel := Of("s3", map[string]string{"upload_parallelism": value})
+		assert.Equal(t, want, parallel, value)
+	}
+}

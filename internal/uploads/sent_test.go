@@ -62,3 +62,19 @@ func TestOtherProgressIsOfNoLayer(t *testing.T) {
 	require.NoError(t, progress.OneOff(ctx, "writing layer "+own)(nil))
 	assert.Zero(t, gate.Status().Held)
 }
+
+// TestLayersThatWereSentAreForgotten has layers of which nobody asks for another one.
+func TestLayersThatWereSentAreForgotten(t *testing.T) {
+	provider, descs := blobs(t, 2)
+	layers := New(memory.NewGate(2*layerBytes, 1, nil).Line(nil), fixedCost, 4)
+	for _, desc := range descs {
+		_, err := layers.ReaderAt(t.Context(), provider, desc)
+		require.NoError(t, err)
+	}
+	layers.Step(steps.WritingLayer+descs[0].Digest.String(), true)
+	require.Len(t, layers.open, 1)
+	assert.Equal(t, descs[1].Digest, layers.open[0].dgst)
+	layers.Release()
+	assert.Empty(t, layers.open)
+	(*Layers)(nil).Step(steps.WritingLayer+descs[0].Digest.String(), true)
+}
