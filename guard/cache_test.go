@@ -97,6 +97,11 @@ func (s *countingStore) Info(ctx context.Context, dgst digest.Digest) (content.I
 	return s.Store.Info(ctx, dgst)
 }
 
+// brokenWorker is a worker of the cache whose content store cannot tell what it has.
+func (c *testCache) brokenWorker() *storeWorker {
+	return &storeWorker{store: containerdsnapshot.NewContentStore(silentStore{c.Blobs}, cachetest.Namespace), manager: c.Manager}
+}
+
 type storeWorker struct {
 	worker.Worker // nil
 	store         *containerdsnapshot.Store

@@ -254,3 +254,48 @@ func TestDescribedLayersAreUpstreams(t *testing.T) {
 		}
 	}
 }
+
+// TestRefIsHeldOnce is held twice in an export and given back by its end.
+func TestRefIsHeldOnce(t *testing.T) {
+	c := newTestCache(t)
+	ref := c.loose(t, 2)
+	e, w := newTestGuard(t, config.Config{}).newExport("registry", "", nil), c.worker()
+	e.holdRef(w, ref)
+	e.holdRef(w, ref)
+	id := ref.ID()
+	require.NoError(t, ref.Release(c.Ctx))
+	assert.False(t, c.pruned(t, id))
+	ctx, hook := logged(c.Ctx)
+	e.end(ctx)
+	assert.Empty(t, messages(hook))
+	assert.True(t, c.pruned(t, id))
+}
+
+// TestExportWithoutARef is asked for nothing, as workers are of other kinds of results.
+func TestExportWithoutARef(t *testing.T) {
+	e := newTestGuard(t, config.Config{}).newExport("registry", "", nil)
+	e.holdRef(nil, nil)
+	assert.Empty(t, e.refs)
+	e.keepAnswer(nil, nil, &solver.Remote{})
+	assert.Empty(t, e.answers)
+	assert.Nil(t, e.answered(nil, nil))
+	e.describe(nil, []string{"a"}, nil, nil)
+	assert.Empty(t, e.layers)
+}
+
+// TestFirstSparedRecordIsTold adds records in ModeObserve.
+func TestFirstSparedRecordIsTold(t *testing.T) {
+	e := newExport("s3", "")
+	found := &finding{requested: compression.Gzip}
+	for i, step := range []struct{ spared, want bool }{{false, false}, {true, true}, {false, false}, {true, false}} {
+		assert.Equal(t, step.want, e.observe(found, step.spared), i)
+	}
+	assert.Equal(t, 2, e.takeObserved().records)
+	assert.Zero(t, e.takeObserved())
+}
+
+func TestOnlySomeUploadsTakeMemory(t *testing.T) {
+	g := newTestGuard(t, config.Config{})
+	assert.NotNil(t, g.newExport("s3", "", nil).uploads)
+	assert.Nil(t, g.newExport("registry", "", nil).uploads)
+}

@@ -107,11 +107,11 @@ func (g *Guard) prefer(exporterType string, attrs map[string]string) (config.Pre
 	return g.config.PreferOf(exporterType), nil
 }
 
-// reset forgets the export; mu is held, or the exporter new.
+// reset forgets the export, but for the tally, which choose forgets; mu is held, or the exporter
+// new.
 func (e *cacheExporter) reset() {
 	e.started = time.Time{}
 	e.pool = &choice.Pool{}
-	e.tally = tally{}
 	e.records = make(map[*solver.Remote]*record)
 	e.size = configSize{}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/config"
+	"github.com/bkguard/bkguard/internal/baseimage"
 	"github.com/bkguard/bkguard/internal/cachetest"
 )
 
@@ -158,6 +159,10 @@ func TestFrontendsCountWhatTheWorkerHolds(t *testing.T) {
 	assert.Len(t, b.warnings, 1)
 	assert.Equal(t, []string{"The guard of this daemon leaves it at that: mode off is set by guard."}, b.details)
 
+	b.warnings, b.details = nil, nil
+	f.solve(t, newTestGuard(t, config.Config{Mode: config.ModeObserve}), c, b, nil)
+	assert.Equal(t, []string{"The guard of this daemon leaves it at that: mode observe is set by guard."}, b.details)
+
 	f.err = errors.New("cannot build")
 	f.solve(t, g, c, b, nil)
 	assert.Len(t, b.warnings, 1, "a build that has failed")
@@ -209,6 +214,17 @@ func TestFrontendsLeaveOddImagesAlone(t *testing.T) {
 	}
 	assert.Empty(t, b.warnings)
 
+	// The log has why.
+	f := &guardedFrontend{guard: g, store: c.Store}
+	for name, want := range map[string]string{"pruned": "not found", "no manifest": "cannot unmarshal", "unknown type": "Manifest.config"} {
+		ctx, hook := logged(c.Ctx)
+		var seen baseimage.Seen
+		seen.AddSource(b.known[name])
+		f.warn(ctx, b, seen.ByDigest()[0])
+		require.Equal(t, []string{"debug: base image not counted"}, messages(hook), name)
+		assert.ErrorContains(t, hook.LastEntry().Data["error"].(error), want, name)
+	}
+
 	decorated := g.Frontends(map[string]frontend.Frontend{"test": &testFrontend{sources: []string{"missing"}}}, c.Store)["test"]
 	_, err := decorated.Solve(t.Context(), b, nil, nil, nil, "", nil)
 	assert.Equal(t, errUnknownSource, err)
@@ -259,5 +275,95 @@ func BenchmarkFrontends(b *testing.B) {
 				require.NoError(b, err)
 			}
 		})
+	}
+}
+
+// TestImagesOfGatewaysAreTold has a bridge that knows one image, and asks for it in all ways.
+func TestImagesOfGatewaysAreTold(t *testing.T) {
+	image := resolvedImage(t, "docker-image://a", digest.FromString("a"), ocispecs.Image{RootFS: ocispecs.RootFS{DiffIDs: []digest.Digest{"sha256:a"}}})
+	for name, tc := range map[string]struct {
+		gateway bool
+		opt     sourceresolver.Opt
+		want    int
+	}{
+		"a frontend":                   {false, sourceresolver.Opt{}, 1},
+		"the image of a gateway":       {true, sourceresolver.Opt{}, 0},
+		"an image, through a gateway":  {true, ofAnImage, 1},
+		"a layout, through a gateway":  {true, sourceresolver.Opt{OCILayoutOpt: &sourceresolver.ResolveOCILayoutOpt{}}, 1},
+		"what fails, through a bridge": {false, sourceresolver.Opt{LogName: "fails"}, 0},
+	} {
+		bridge := &watchedBridge{FrontendLLBBridge: answeringBridge{answer: image}, gateway: tc.gateway}
+		_, err := bridge.ResolveSourceMetadata(t.Context(), &pb.SourceOp{}, tc.opt)
+		assert.Equal(t, tc.opt.LogName != "", err != nil)
+		assert.Len(t, bridge.seen.ByDigest(), tc.want, name)
+	}
+}
+
+// answeringBridge has an answer even if it fails.
+type answeringBridge struct {
+	frontend.FrontendLLBBridge // nil
+	answer                     *sourceresolver.MetaResponse
+}
+
+func (b answeringBridge) ResolveSourceMetadata(_ context.Context, _ *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	if opt.LogName == "fails" {
+		return b.answer, errUnknownSource
+	}
+	return b.answer, nil
+}
+
+func TestNilGuardLeavesFrontendsAlone(t *testing.T) {
+	f := &testFrontend{}
+	var g *Guard
+	assert.Same(t, f, g.Frontends(map[string]frontend.Frontend{"test": f}, newTestCache(t).Store)["test"])
+}
+
+// countedStore is a store that cannot tell of one blob, and counts its readers.
+type countedStore struct {
+	content.InfoReaderProvider
+	unknown        digest.Digest
+	opened, closed int
+}
+
+func (s *countedStore) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	if dgst == s.unknown {
+		return content.Info{}, errFirst
+	}
+	return s.InfoReaderProvider.Info(ctx, dgst)
+}
+
+func (s *countedStore) ReaderAt(ctx context.Context, desc ocispecs.Descriptor) (content.ReaderAt, error) {
+	s.opened++
+	ra, err := s.InfoReaderProvider.ReaderAt(ctx, desc)
+	return &countedReader{ra, s}, err
+}
+
+type countedReader struct {
+	content.ReaderAt
+	store *countedStore
+}
+
+func (r *countedReader) Close() error {
+	r.store.closed++
+	return r.ReaderAt.Close()
+}
+
+// TestImageThatIsHalfCounted has a layer of which the store cannot tell, below many others.
+func TestImageThatIsHalfCounted(t *testing.T) {
+	c := newTestCache(t)
+	_, resolved := c.image(t, 12, "linux/amd64")
+	c.Chain(t, 12, compression.Zstd)
+	layer, _ := cachetest.Layer(t, 0, compression.Gzip)
+	var seen baseimage.Seen
+	seen.AddSource(resolved)
+	for _, unknown := range []digest.Digest{"", layer.Digest} {
+		store := &countedStore{InfoReaderProvider: c.Store, unknown: unknown}
+		b := &testBridge{}
+		ctx, hook := logged(c.Ctx)
+		(&guardedFrontend{guard: newTestGuard(t, config.Config{}), store: store}).warn(ctx, b, seen.ByDigest()[0])
+		assert.Equal(t, unknown == "", len(b.warnings) == 1)
+		assert.Equal(t, unknown == "", len(hook.AllEntries()) == 0)
+		assert.NotZero(t, store.opened)
+		assert.Equal(t, store.opened, store.closed)
 	}
 }

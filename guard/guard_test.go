@@ -16,6 +16,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"runtime"
+
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/memory"
 )
@@ -120,6 +122,25 @@ func TestConfigurationIsCopied(t *testing.T) {
 		assert.Equal(t, config.ModeSingle, mode)
 	}
 	<-changed
+	assert.Equal(t, map[string]config.Exporter{"s3": {Mode: config.ModeSingle}}, g.Config().Exporters)
+}
+
+// TestConversionsAtATime has five processors, and work that does not wait.
+func TestConversionsAtATime(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(5))
+	line := newTestGuard(t, config.Config{}).limits.gate.Line(nil)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	running := 0
+	for {
+		hold, err := line.Acquire(ended, memory.Conversion, 1)
+		if err != nil {
+			break
+		}
+		defer hold.Release()
+		running++
+	}
+	assert.Equal(t, 5*conversionsPerCPU, running)
 }
 
 // TestSeveralControllers has two controllers of a process share a guard, whose

@@ -167,3 +167,29 @@ func TestManyAskAtOnce(t *testing.T) {
 	asking.Wait()
 	assert.Equal(t, 1, store.walked)
 }
+
+// TestWorkersWithoutLayersInCompressions are those of moby, and such that have no cache.
+func TestWorkersWithoutLayersInCompressions(t *testing.T) {
+	c := newTestCache(t)
+	c.Chain(t, 2, compression.Zstd)
+	for name, w := range map[string]*storeWorker{"no store": {manager: c.Manager}, "no cache": {store: c.Store}, "neither": {}} {
+		g := newTestGuard(t, config.Config{})
+		g.Worker(w)
+		status := g.Status().Variants
+		assert.Empty(t, status.Error, name)
+		assert.Zero(t, status.Layers, name)
+	}
+}
+
+// TestFirstOfTheLargestChainsIsNamed has two workers with the same layers.
+func TestFirstOfTheLargestChainsIsNamed(t *testing.T) {
+	one, other := newTestCache(t), newTestCache(t)
+	ref := one.Chain(t, 4, compression.Zstd)
+	other.Chain(t, 4, compression.Zstd)
+	g := newTestGuard(t, config.Config{})
+	g.Worker(one.worker())
+	g.Worker(other.worker())
+	status := g.Status().Variants
+	assert.Equal(t, 8, status.Layers)
+	assert.Equal(t, ref.ID(), status.Largest.Record)
+}

@@ -20,6 +20,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	cacheconfig "github.com/moby/buildkit/cache/config"
+	"github.com/moby/buildkit/solver"
+
 	"github.com/bkguard/bkguard/config"
 	"github.com/bkguard/bkguard/internal/memory"
 )
@@ -310,4 +313,51 @@ type resolved struct{ instance exporter.ExporterInstance }
 
 func (r resolved) Resolve(context.Context, int, map[string]string) (exporter.ExporterInstance, error) {
 	return r.instance, nil
+}
+
+func TestRewrittenTimestampsAreAskedFor(t *testing.T) {
+	for value, want := range map[string]bool{"true": true, "1": true, "false": false, "": false, "maybe": false} {
+		assert.Equal(t, want, rewritesTimestamps(map[string]string{"rewrite-timestamp": value}), value)
+	}
+	assert.False(t, rewritesTimestamps(nil))
+}
+
+func TestNydusIsNamed(t *testing.T) {
+	assert.False(t, isNydus(compression.Config{}))
+	assert.False(t, isNydus(compression.New(compression.Gzip)))
+	assert.True(t, isNydus(compression.New(namedType{})))
+}
+
+// failingRef has remotes, and an error beside them.
+type failingRef struct {
+	cache.ImmutableRef // nil
+	err                error
+}
+
+func (r failingRef) GetRemotes(context.Context, bool, cacheconfig.RefConfig, bool, session.Group) ([]*solver.Remote, error) {
+	return []*solver.Remote{{Provider: sizedStore{}}}, r.err
+}
+
+// TestOnlyRewrittenLayersAreReadByTurns holds whose providers are decorated.
+func TestOnlyRewrittenLayersAreReadByTurns(t *testing.T) {
+	g := newTestGuard(t, config.Config{})
+	gzip := requested(compression.Gzip)
+	for name, tc := range map[string]struct {
+		rewrites, create bool
+		cfg              cacheconfig.RefConfig
+		err              error
+		want             bool
+	}{
+		"rewritten":           {true, true, gzip, nil, true},
+		"not rewritten":       {false, true, gzip, nil, false},
+		"only looked at":      {true, false, gzip, nil, false},
+		"without compression": {true, true, cacheconfig.RefConfig{}, nil, false},
+		"failed":              {true, true, gzip, errFull, false},
+	} {
+		i := g.newImageExport(&sourceInstance{config: compression.New(compression.Gzip)}, tc.rewrites)
+		remotes, err := (&waitingRef{ImmutableRef: failingRef{err: tc.err}, export: i}).GetRemotes(t.Context(), tc.create, tc.cfg, false, nil)
+		assert.Equal(t, tc.err, err, name)
+		_, rewritten := remotes[0].Provider.(*rewriteProvider)
+		assert.Equal(t, tc.want, rewritten, name)
+	}
 }

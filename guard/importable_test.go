@@ -17,6 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/moby/buildkit/cache/remotecache"
+	cacheimporttypes "github.com/moby/buildkit/cache/remotecache/v1/types"
+
 	"github.com/bkguard/bkguard/config"
 )
 
@@ -107,4 +110,69 @@ func TestRecordsThatCannotBeComparedAreNotCounted(t *testing.T) {
 type incomparable struct {
 	*solver.CacheExporterRecordBase
 	_ []int
+}
+
+// TestSizeOfARecord is that of what upstream writes of it, with a comma behind it.
+func TestSizeOfARecord(t *testing.T) {
+	dgst := digest.FromString("record")
+	size := func(record cacheimporttypes.CacheRecord) int {
+		data, err := json.Marshal(record)
+		require.NoError(t, err)
+		return len(data) + 1
+	}
+	var s configSize
+	want := 0
+	var records []*solver.CacheExporterRecordBase
+	for n := range 12 {
+		records = append(records, &solver.CacheExporterRecordBase{})
+		s.add(numbered{records[n], n}, dgst, nil, 0)
+		want += size(cacheimporttypes.CacheRecord{Digest: dgst})
+	}
+	assert.Equal(t, want, s.bytes)
+	s.add(numbered{records[3], 3}, dgst, nil, 1)
+	assert.Equal(t, want, s.bytes, "it was added before")
+	last := numbered{records[11], 11}
+	s.add(numbered{records[0], 12}, dgst, [][]solver.CacheLink{{{Src: last, Selector: "/a"}, {}, {Src: incomparable{}}}}, 3)
+	want += size(cacheimporttypes.CacheRecord{
+		Digest: dgst, Results: make([]cacheimporttypes.CacheResult, 1), Inputs: [][]cacheimporttypes.CacheInput{{{LinkIndex: 11, Selector: "/a"}, {}, {}}},
+	})
+	assert.Equal(t, want, s.bytes)
+}
+
+// numbered is a record that can be told from others.
+type numbered struct {
+	*solver.CacheExporterRecordBase
+	n int
+}
+
+// TestTheLargerOneIsTooLarge has sizes of the config and of the manifest.
+func TestTheLargerOneIsTooLarge(t *testing.T) {
+	for name, tc := range map[string]struct {
+		config, manifest int64
+		want             string
+	}{
+		"as much as is imported": {importLimit, importLimit, ""},
+		"config":                 {importLimit + 1, importLimit, "config"},
+		"manifest":               {importLimit, importLimit + 1, "manifest"},
+		"both":                   {importLimit + 1, importLimit + 2, "manifest"},
+		"both alike":             {importLimit + 1, importLimit + 1, "config"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := decorated(t, newTestGuard(t, config.Config{}), "registry", resolving(&innerExporter{}), nil).(*cacheExporter)
+			ctx, hook := logged(t.Context())
+			e.warnUnimportable(ctx, tc.config, tc.manifest)
+			if tc.want == "" {
+				assert.Empty(t, hook.AllEntries())
+				return
+			}
+			require.Len(t, hook.AllEntries(), 1)
+			assert.Equal(t, max(tc.config, tc.manifest), hook.LastEntry().Data[tc.want])
+		})
+	}
+}
+
+func TestSizeOfTheManifest(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, "{": 0, `{"size":7}`: 7} {
+		assert.Equal(t, want, manifestSize(map[string]string{remotecache.ExporterResponseManifestDesc: text}), text)
+	}
 }

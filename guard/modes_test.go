@@ -226,6 +226,12 @@ func TestStatusAndMetricsSayTheSame(t *testing.T) {
 	assert.Equal(t, map[string]int64{"spared": 1, "observed": 1, "blocked": 1, "plain": 1}, outcomes)
 	assert.InDelta(t, float64(Estimate{Remotes: 2048}.UpstreamBytes()), byName["bkguard.avoided"].(metricdata.Sum[float64]).DataPoints[0].Value, 0)
 	assert.Len(t, byName["bkguard.mode"].(metricdata.Gauge[int64]).DataPoints, len(config.ExporterTypes()))
+	estimates := map[string]uint64{}
+	for _, point := range byName["bkguard.estimate"].(metricdata.Histogram[float64]).DataPoints {
+		exporterType, _ := point.Attributes.Value(exporterKey)
+		estimates[exporterType.AsString()] = point.Count
+	}
+	assert.Equal(t, map[string]uint64{"registry": 1, "s3": 1, "local": 1}, estimates)
 	builds := byName["bkguard.build.info"].(metricdata.Gauge[int64]).DataPoints
 	require.Len(t, builds, 1)
 	version, _ := builds[0].Attributes.Value("version")
@@ -246,4 +252,63 @@ func TestStatusKeepsTheLastDecisions(t *testing.T) {
 	require.Len(t, decisions, keptDecisions)
 	assert.Equal(t, keptDecisions+4, decisions[0].Records)
 	assert.Equal(t, 5, decisions[keptDecisions-1].Records)
+}
+
+// TestObservedIsLoggedOnce has records that would be spared in an export, in two inline caches,
+// and one that would not.
+func TestObservedIsLoggedOnce(t *testing.T) {
+	g := newTestGuard(t, config.Config{Mode: config.ModeObserve})
+	finding := func(layers int) *finding {
+		return &finding{requested: compression.Zstd, estimate: NewEstimate(repeat(2, layers))}
+	}
+	ofImage := g.newImageExport(&sourceInstance{config: compression.New(compression.Gzip)}, false).inline
+	for name, tc := range map[string]struct {
+		export   *export
+		exporter string
+		records  int
+	}{
+		"an export":                            {g.newExport("s3", "", nil), "s3", 2},
+		"an inline cache and that of an image": {nil, "inline", 3},
+	} {
+		ctx, hook := logged(t.Context())
+		g.observe(ctx, tc.export, finding(2))
+		assert.Empty(t, hook.AllEntries(), name)
+		g.observe(ctx, tc.export, finding(20))
+		g.observe(ctx, tc.export, finding(30))
+		if tc.export == nil {
+			g.observe(ctx, ofImage, finding(20))
+		}
+		require.Equal(t, []string{"warning: combinations would be spared"}, messages(hook), name)
+		data := hook.LastEntry().Data
+		assert.Equal(t, []any{tc.exporter, "zstd", 20}, []any{data["exporter"], data["compression"], data["layers"]})
+		if tc.export == nil {
+			assert.Equal(t, tc.records, g.inline.takeObserved().records)
+		} else {
+			assert.Equal(t, tc.records, tc.export.takeObserved().records)
+		}
+	}
+	assert.Zero(t, ofImage.takeObserved().records)
+}
+
+// TestWhoIsLeftToUpstream has exports by their own mode, and those of images by that of all.
+func TestWhoIsLeftToUpstream(t *testing.T) {
+	g := newTestGuard(t, config.Config{Mode: config.ModeOff, Exporters: map[string]config.Exporter{"s3": {Mode: config.ModeEnforce}, "inline": {Mode: config.ModeEnforce}}})
+	assert.True(t, g.upstreams(nil))
+	assert.True(t, g.upstreams(newExport("registry", "")))
+	assert.False(t, g.upstreams(newExport("registry", config.ModeSingle)), "as the build has asked for it")
+	assert.False(t, g.upstreams(newExport("s3", "")))
+	g = newTestGuard(t, config.Config{Exporters: map[string]config.Exporter{"s3": {Mode: config.ModeObserve}, "inline": {Mode: config.ModeOff}}})
+	assert.False(t, g.upstreams(nil))
+	assert.True(t, g.upstreams(newExport("s3", "")))
+}
+
+func TestStatusOfTheSwitch(t *testing.T) {
+	assert.Nil(t, newTestGuard(t, config.Config{}).Status().Switch)
+	path := filepath.Join(t.TempDir(), "mode")
+	write(t, path, "single")
+	g := switchedGuard(t, path)
+	assert.Equal(t, &SwitchStatus{File: path, Mode: config.ModeSingle}, g.Status().Switch)
+	write(t, path, "sinlge")
+	require.Eventually(t, func() bool { return g.Status().Switch.Invalid != "" }, waitFor, tick)
+	assert.Equal(t, config.ModeSingle, g.Status().Switch.Mode)
 }

@@ -52,3 +52,22 @@ func TestUploadsEndWithTheirProgress(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, g.Status().Memory.Held)
 }
+
+// TestUploadsEndWithTheExport has an exporter that closes no layer, as that for azblob
+// (cache/remotecache/azblob/exporter.go).
+func TestUploadsEndWithTheExport(t *testing.T) {
+	c := newTestCache(t)
+	g := newTestGuard(t, config.Config{})
+	inner := &innerExporter{}
+	e := decorated(t, g, "azblob", resolving(inner), nil)
+	addRecords(t, c, g.Worker(c.worker()), e, e.Config().Compression, c.Chain(t, 1))
+	inner.finalizing = func(ctx context.Context) {
+		remote := inner.results[0].Result
+		_, err := remote.Provider.ReaderAt(ctx, remote.Descriptors[0])
+		require.NoError(t, err)
+		require.NotZero(t, g.Status().Memory.Held)
+	}
+	_, err := e.Finalize(c.Ctx)
+	require.NoError(t, err)
+	require.Zero(t, g.Status().Memory.Held)
+}
