@@ -77,4 +77,5 @@ func TestLayersAreWalkedOnce(t *testing.T) {
 		assert.Equal(t, []digest.Digest{blobDigest("own"), blobDigest("variant")}, digests(table[0]))
 	}
 	assert.Equal(t, 2, store.asked)
+	assert.Len(t, c.walked, 1)
 }

@@ -1,7 +1,6 @@
 package variants
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/containerd/stargz-snapshotter/estargz"
@@ -34,9 +33,11 @@ func TestSingleChain(t *testing.T) {
 	assert.False(t, SameChain(main, single))
 	_, ok := InCompression(t.Context(), store, table[2], compression.Zstd)
 	assert.False(t, ok)
-	store.err = errors.New("input/output error")
-	_, ok = InCompression(t.Context(), store, table[2], compression.EStargz)
+	_, ok = InCompression(t.Context(), store, []ocispecs.Descriptor{in(ocispecs.MediaTypeImageLayer+"+unknown", "d")}, compression.Zstd)
 	assert.False(t, ok, "nobody can tell")
+
+	table.Single(t.Context(), store, compression.EStargz)
+	assert.Equal(t, 5, store.asked, "a layer with one blob asks nothing")
 }
 
 func TestCompressionNames(t *testing.T) {
