@@ -73,7 +73,7 @@ func (l *layers) add(ctx context.Context, stored Content, own ocispecs.Descripto
 	// Two records may own two blobs of one layer.
 	layer := &group{blobs: make(map[digest.Digest]ocispecs.Descriptor)}
 	for _, desc := range blobs {
-		if known := l.byBlob[desc.Digest]; known != nil && known != layer {
+		if known := l.byBlob[desc.Digest]; known != nil {
 			maps.Copy(layer.blobs, known.blobs)
 		}
 		layer.blobs[desc.Digest] = desc
