@@ -61,23 +61,16 @@ demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded bui
 demo-docker: $(PARTS) $(ENGINES) runc ## play the same on stock and on guarded Docker Engines
 	go run ./test/demo -docker
 
+# In ./test, what is tested runs in other processes: daemons, of which some have the race
+# detector in them. It would only make the base images of the tests slow.
+#
 # The tools have little in common, and links and downloads leave a core idle: they
-# are built two at a time. The linter has vetted all by then. The tests of daemons wait for
-# disks and for each other, so the tests of the packages run beside them.
+# are built two at a time. The linter has vetted all by then.
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(MAKE) --no-print-directory -j2 $(TOOLS)
-	+$(MAKE) --no-print-directory -j2 test-daemons test-packages
-
-# What is tested runs in other processes: daemons, of which some have the race detector in
-# them. It would only make the base images of the tests slow.
-.PHONY: test-daemons
-test-daemons:
-	go test -vet=off -count=1 -timeout 40m ./test
-
-.PHONY: test-packages
-test-packages:
 	CGO_ENABLED=1 go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$' -e '/test/install$$')
+	go test -vet=off -count=1 -timeout 40m ./test
 	cd daemon && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker

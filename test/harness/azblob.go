@@ -38,7 +38,8 @@ type AzureBlob struct {
 var azureAddress = regexp.MustCompile(`successfully listens on (http://127\.0\.0\.1:[0-9]+)`)
 
 // StartAzureBlob starts the azurite program that npm has installed in a
-// directory, and returns when it listens.
+// directory, and returns when it has a container for caches. Upstream's exporter would create
+// it, but of several exports at once only one can: the others fail (cache/remotecache/azblob).
 func StartAzureBlob(ctx context.Context, installed string) (*AzureBlob, error) {
 	s, address, err := startServer(ctx, "Azure Blob Storage", azureAddress, func(dir string) (Command, error) {
 		return Command{
@@ -53,7 +54,11 @@ func StartAzureBlob(ctx context.Context, installed string) (*AzureBlob, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &AzureBlob{server: s, url: address + "/" + azureAccount}, nil
+	a := &AzureBlob{server: s, url: address + "/" + azureAccount}
+	if _, err := a.request(ctx, http.MethodPut, azureContainer, url.Values{"restype": {"container"}}, http.StatusCreated); err != nil {
+		return nil, errors.Join(fmt.Errorf("create a container for caches: %w", err), a.Stop(context.WithoutCancel(ctx)), a.Remove())
+	}
+	return a, nil
 }
 
 // Attributes are those of an export or import of type azblob, for the cache of
@@ -75,13 +80,13 @@ func (a *AzureBlob) Cache(ctx context.Context, name string) (CacheManifest, erro
 }
 
 func (a *AzureBlob) fetchCache(ctx context.Context, name string) (CacheManifest, error) {
-	manifest, err := a.get(ctx, azureContainer+"/"+name+"/manifests/"+name, nil)
+	manifest, err := a.request(ctx, http.MethodGet, azureContainer+"/"+name+"/manifests/"+name, nil, http.StatusOK)
 	if err != nil {
 		return CacheManifest{}, err
 	}
-	text, err := a.get(ctx, azureContainer, url.Values{
+	text, err := a.request(ctx, http.MethodGet, azureContainer, url.Values{
 		"restype": {"container"}, "comp": {"list"}, "prefix": {name + "/blobs/"},
-	})
+	}, http.StatusOK)
 	if err != nil {
 		return CacheManifest{}, err
 	}
@@ -97,10 +102,10 @@ func (a *AzureBlob) fetchCache(ctx context.Context, name string) (CacheManifest,
 	return parseObjects(manifest, list.Names)
 }
 
-// get fetches a resource of the account, signed with its key
-// (https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key).
-func (a *AzureBlob) get(ctx context.Context, resource string, query url.Values) (body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+"/"+resource+"?"+query.Encode(), http.NoBody)
+// request asks for a resource of the account, signed with its key, and for the status of the
+// answer (https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key).
+func (a *AzureBlob) request(ctx context.Context, method, resource string, query url.Values, want int) (body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.url+"/"+resource+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +114,7 @@ func (a *AzureBlob) get(ctx context.Context, resource string, query url.Values) 
 	req.Header.Set("x-ms-version", azureVersion)
 	// The method, eleven headers that are not sent, those that are, and what is
 	// asked for. The emulator's paths begin with the account.
-	text := "GET" + strings.Repeat("\n", 12) + "x-ms-date:" + date + "\nx-ms-version:" + azureVersion +
+	text := method + strings.Repeat("\n", 12) + "x-ms-date:" + date + "\nx-ms-version:" + azureVersion +
 		"\n/" + azureAccount + "/" + azureAccount + "/" + resource
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		text += "\n" + key + ":" + query.Get(key)
@@ -130,8 +135,8 @@ func (a *AzureBlob) get(ctx context.Context, resource string, query url.Values) 
 	}
 	body, err = io.ReadAll(resp.Body)
 	err = errors.Join(err, resp.Body.Close())
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("get %s: %s: %s", resource, resp.Status, body)
+	if err == nil && resp.StatusCode != want {
+		err = fmt.Errorf("%s %s: %s: %s", method, resource, resp.Status, body)
 	}
 	return body, err
 }
