@@ -24,7 +24,6 @@ import (
 	cacheimporttypes "github.com/moby/buildkit/cache/remotecache/v1/types"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
-	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
 	"github.com/moby/buildkit/util/progress"
@@ -32,7 +31,6 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -504,8 +502,7 @@ func TestInlineCacheHasTheBlobsOfTheImage(t *testing.T) {
 	ref := c.Chain(t, 12, compression.Zstd, compression.EStargz)
 	middle := c.Add(t, ref, 100, compression.Gzip)
 	refs := []cache.ImmutableRef{ref, middle, c.Add(t, middle, 101, compression.Gzip)}
-	logger, hook := logtest.NewNullLogger()
-	ctx := bklog.WithLogger(c.Ctx, logrus.NewEntry(logger))
+	ctx, hook := logged(c.Ctx)
 	g := newTestGuard(t, config.Config{})
 	e := decorated(t, g, "inline", inline.ResolveCacheExporterFunc(), nil)
 	for _, comp := range []compression.Type{compression.Gzip, compression.Zstd, compression.EStargz} {
@@ -695,8 +692,7 @@ func TestOneLineForEachExportWithCombinations(t *testing.T) {
 		"mode single":       {deep, config.ModeSingle, refs, []string{"cache guard: 22 layers in 3 compressions, 2^32.7 combinations avoided, exporting zstd"}, []logrus.Level{logrus.InfoLevel}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			logger, hook := logtest.NewNullLogger()
-			ctx := bklog.WithLogger(test.cache.Ctx, logrus.NewEntry(logger))
+			ctx, hook := logged(test.cache.Ctx)
 			g := newTestGuard(t, config.Config{Mode: test.mode})
 			target := contentutil.NewBuffer()
 			e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), askFor(compression.Zstd))

@@ -7,13 +7,11 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/solver"
-	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
 	"github.com/moby/buildkit/util/progress"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/sirupsen/logrus"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -26,7 +24,7 @@ import (
 // exportRecords exports so many records, each upon the one before, with upstream's
 // exporter. It returns the size of the config that was written, what the clients were
 // warned of, and the lines of the log about it.
-func exportRecords(t *testing.T, exporterType string, records int) (size int64, warnings []string, logged []*logrus.Entry) {
+func exportRecords(t *testing.T, exporterType string, records int) (size int64, warnings []string, entries []*logrus.Entry) {
 	t.Helper()
 	c := newTestCache(t)
 	g := newTestGuard(t, config.Config{})
@@ -42,8 +40,8 @@ func exportRecords(t *testing.T, exporterType string, records int) (size int64, 
 		require.True(t, ok)
 		links = [][]solver.CacheLink{{{Src: record, Selector: "/a/file"}}}
 	}
-	logger, hook := logtest.NewNullLogger()
-	reader, ctx, closeProgress := progress.NewContext(bklog.WithLogger(c.Ctx, logrus.NewEntry(logger)))
+	ctx, hook := logged(c.Ctx)
+	reader, ctx, closeProgress := progress.NewContext(ctx)
 	x := finalize(t, ctx, e, target)
 	closeProgress(nil)
 	for {
@@ -59,12 +57,12 @@ func exportRecords(t *testing.T, exporterType string, records int) (size int64, 
 	}
 	for _, entry := range hook.AllEntries() {
 		if entry.Message == "cache is too large to be imported" {
-			logged = append(logged, entry)
+			entries = append(entries, entry)
 		}
 	}
 	data, err := json.Marshal(x.config)
 	require.NoError(t, err)
-	return int64(len(data)), warnings, logged
+	return int64(len(data)), warnings, entries
 }
 
 // TestCacheThatNobodyImportsIsWarnedOf has caches on both sides of what upstream

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/bkguard/bkguard/test/harness"
 )
 
 // conversionRow is a conversion with its outcomes. Stock is nil if it was not asked.
@@ -17,7 +19,7 @@ type conversionRow struct {
 const conversionsHead = `# Every conversion, guarded beside stock
 
 ` + "`make conversions`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
-part of it. Last run on %s.
+part of it. %s.
 
 A daemon that has nothing builds %d RUN steps on a base image and exports what the
 row says, in the compression of the row: with ` + "`force-compression=true`" + `, so that every
@@ -46,7 +48,7 @@ func conversionsPage(t *testing.T, rows []conversionRow) []byte {
 		if r.export == "steps" {
 			layers = fmt.Sprintf("%d of %d MiB", manySteps, r.layerSize)
 		}
-		row(&page, strconv.FormatInt(r.memory()/mebibyte, 10)+" MiB", layers, r.export, r.target(), (&r.guarded).String(), r.stock.String())
+		harness.TableRow(&page, strconv.FormatInt(r.memory()/mebibyte, 10)+" MiB", layers, r.export, r.target(), (&r.guarded).String(), r.stock.String())
 	}
 	return []byte(page.String())
 }

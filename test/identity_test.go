@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/internal/inspect"
-
+	"github.com/bkguard/bkguard/test/harness"
 	"github.com/bkguard/bkguard/test/parts"
 )
 
@@ -122,7 +122,7 @@ func writeIdentities(t *testing.T, rows []identityRow) {
 const identityHead = `# Every image rebuilt from its cache, guarded beside stock
 
 ` + "`make identity`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
-part of it. Last run on %s.
+part of it. %s.
 
 A daemon builds an image upon bases that have the same files in other blobs, then once
 more in other compressions with ` + "`force-compression=true`" + `. It exports the cache of the
@@ -146,7 +146,7 @@ func identityPage(t *testing.T, rows []identityRow) []byte {
 		if r.stock != nil {
 			stock = r.stock.String()
 		}
-		row(&page, r.bases, r.kind, r.madeText(), r.guarded.String(), stock)
+		harness.TableRow(&page, r.bases, r.kind, r.madeText(), r.guarded.String(), stock)
 	}
 	return []byte(page.String())
 }

@@ -12,17 +12,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bkguard/bkguard/test/harness"
 	"github.com/bkguard/bkguard/test/parts"
 )
 
 const reportHead = `# Every cache export, guarded beside stock
 
 ` + "`make matrix`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
-part of it. Last run on %s.
+part of it. %s.
 
 A worker holds an image in one, two or four compressions: it was built in that of
 its base, then with ` + "`force-compression=true`" + ` in the others. It exports its cache, and
@@ -57,22 +57,13 @@ func report(t *testing.T, results []result) []byte {
 		if r.state != state {
 			state = r.state
 			fmt.Fprintf(&page, "\n## %s\n\n", state)
-			header(&page, "exporter", "mode", "requested",
+			harness.TableHead(&page, "exporter", "mode", "requested",
 				"cached", "blobs/layers", "as requested", "same",
 				"stock: cached", "blobs/layers", "as requested", "same")
 		}
-		row(&page, slices.Concat([]string{r.exporter, r.mode, r.requested.String()}, r.guarded.columns(), r.stock.columns())...)
+		harness.TableRow(&page, slices.Concat([]string{r.exporter, r.mode, r.requested.String()}, r.guarded.columns(), r.stock.columns())...)
 	}
 	return []byte(page.String())
-}
-
-func header(page *strings.Builder, columns ...string) {
-	row(page, columns...)
-	page.WriteString(strings.Repeat("| --- ", len(columns)) + "|\n")
-}
-
-func row(page *strings.Builder, columns ...string) {
-	page.WriteString("| " + strings.Join(columns, " | ") + " |\n")
 }
 
 // columns are the outcome in a row of the page; nil is none.
@@ -147,17 +138,17 @@ func summarize(page *strings.Builder, results []result) {
 		pairs[g].guarded.add(&r.guarded)
 		pairs[g].stock.add(r.stock)
 	}
-	header(page, "exporter", "compressions",
+	harness.TableHead(page, "exporter", "compressions",
 		"cells", "killed", "cached", "each layer once", "as requested", "same",
 		"stock: cells", "killed", "cached", "each layer once", "as requested", "same")
 	slices.SortStableFunc(order, func(a, b group) int { return cmp.Compare(a.others, b.others) })
 	for _, g := range order {
 		p := pairs[g]
-		row(page, slices.Concat([]string{g.exporter, strconv.Itoa(1 + g.others)}, p.guarded.columns(), p.stock.columns())...)
+		harness.TableRow(page, slices.Concat([]string{g.exporter, strconv.Itoa(1 + g.others)}, p.guarded.columns(), p.stock.columns())...)
 	}
 }
 
-// lastRun is the day, and with which daemons, registry and more programs.
+// lastRun says when a page was made, and with which daemons, registry and more programs.
 func lastRun(t *testing.T, programs ...string) string {
 	t.Helper()
 	names := daemons(t)
@@ -166,7 +157,7 @@ func lastRun(t *testing.T, programs ...string) string {
 		require.NoError(t, err)
 		names = append(names, filepath.Base(program)+" "+info.Main.Version)
 	}
-	return time.Now().UTC().Format(time.DateOnly) + " with " + strings.Join(append(names, runtime.Version(), "linux/"+runtime.GOARCH), ", ")
+	return harness.LastRun(strings.Join(append(names, runtime.Version(), "linux/"+runtime.GOARCH), ", "))
 }
 
 // azuriteVersion names azurite, which is no program of go.

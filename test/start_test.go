@@ -93,29 +93,24 @@ func percent(bytes, share int64) string {
 func TestVersion(t *testing.T) {
 	revision := regexp.MustCompile(`^bkguard-` + regexp.QuoteMeta(guardVersion) + `(-[0-9a-f]{12}(\.m)?)?$`)
 	guarded := binaries(t).Guarded
-	words := versionOf(t, guarded)
+	out, err := harness.Run(t.Context(), harness.Command{Path: guarded, Args: []string{"--version"}})
+	require.NoError(t, err)
+	words := strings.Fields(out)
+	require.Len(t, words, 4)
 	assert.Equal(t, []string{"buildkitd", "github.com/moby/buildkit", buildkitVersion}, words[:3])
 	assert.Regexp(t, revision, words[3])
 
 	daemon := startDaemon(t, harness.DaemonOptions{Binary: guarded})
-	out, err := daemon.Buildctl(t.Context(), "debug", "info")
+	out, err = daemon.Buildctl(t.Context(), "debug", "info")
 	require.NoError(t, err)
 	assert.Contains(t, strings.Fields(out), buildkitVersion)
 	assert.Contains(t, strings.Fields(out), words[3])
 }
 
-// versionOf is what a daemon says of its version: program, module, release, and revision.
-func versionOf(t *testing.T, daemon string) []string {
-	t.Helper()
-	out, err := harness.Run(t.Context(), harness.Command{Path: daemon, Args: []string{"--version"}})
-	require.NoError(t, err)
-	words := strings.Fields(out)
-	require.Len(t, words, 4)
-	return words
-}
-
 // daemons names the guarded daemon with its commit, and the stock one.
 func daemons(t *testing.T) []string {
 	t.Helper()
-	return []string{versionOf(t, binaries(t).Guarded)[3], "buildkit " + buildkitVersion}
+	_, revision, err := harness.Version(t.Context(), binaries(t).Guarded)
+	require.NoError(t, err)
+	return []string{revision, "buildkit " + buildkitVersion}
 }

@@ -18,8 +18,8 @@ const buildkit = "github.com/moby/buildkit"
 // checkout is the source of the guard. It is only read.
 type checkout struct {
 	dir string
-	// revision is its commit, with ".m" behind it if files are not as they are there.
-	revision string
+	// commit is what is checked out, as harness.Commit has it.
+	commit string
 	// buildkit and engine are the releases that it requires.
 	buildkit, engine string
 }
@@ -31,8 +31,8 @@ func findCheckout(ctx context.Context) (checkout, error) {
 		return checkout{}, fmt.Errorf("find the checkout: %w", err)
 	}
 	c := checkout{dir: dir}
-	if c.revision, err = command(ctx, dir, "git", "describe", "--always", "--abbrev=12", "--dirty=.m", "--exclude=*"); err != nil {
-		return checkout{}, fmt.Errorf("find the commit: %w", err)
+	if c.commit, err = harness.Commit(ctx, dir); err != nil {
+		return checkout{}, err
 	}
 	if c.buildkit, err = required(ctx, filepath.Join(dir, "daemon"), buildkit); err != nil {
 		return checkout{}, err

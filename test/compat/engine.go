@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -61,24 +60,7 @@ func (w workspace) requireEngine(ctx context.Context) error {
 	if _, err := command(ctx, w.engine(), "go", "mod", "tidy"); err != nil {
 		return err
 	}
-	return w.requireStockEngine(ctx, text)
-}
-
-// requireStockEngine makes the module of upstream's own engine require the release.
-func (w workspace) requireStockEngine(ctx context.Context, upstream []byte) error {
-	path := filepath.Join(w.stockEngine(), "go.mod")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if text, err = retarget(text, moby, w.release, upstream); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path, text, 0o644); err != nil {
-		return err
-	}
-	_, err = command(ctx, w.stockEngine(), "go", "mod", "tidy")
-	return err
+	return w.retarget(ctx, w.stockEngine(), moby, text)
 }
 
 // compileWithEngine compiles the guard with the buildkit of the engine.

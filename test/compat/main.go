@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,15 +41,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		page  string
 		flags = flag.NewFlagSet("compat", flag.ContinueOnError)
 	)
-	flags.SetOutput(io.Discard) // main prints the error
 	flags.StringVar(&page, "write", "", "")
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, writeErr := io.WriteString(stdout, usage)
-		return errors.Join(err, writeErr)
-	}
-	if err != nil {
-		return fmt.Errorf("%w (-h shows the flags)", err)
+	if err := harness.ParseFlags(flags, args, usage, stdout); err != nil {
+		return err
 	}
 	root, err := findCheckout(ctx)
 	if err != nil {

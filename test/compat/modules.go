@@ -21,19 +21,8 @@ func (w workspace) require(ctx context.Context) error {
 		return err
 	}
 	for _, dir := range []string{w.dir, w.daemon()} {
-		path := filepath.Join(dir, "go.mod")
-		ours, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if ours, err = retarget(ours, buildkit, w.release, upstream); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, ours, 0o644); err != nil {
-			return err
-		}
 		// A package that the release does not have is found when it is compiled.
-		if _, err := command(ctx, dir, "go", "mod", "tidy", "-e"); err != nil {
+		if err := w.retarget(ctx, dir, buildkit, upstream, "-e"); err != nil {
 			return err
 		}
 		version, err := required(ctx, dir, buildkit)
@@ -45,6 +34,24 @@ func (w workspace) require(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// retarget makes the module in a directory of a copy require the release of an upstream
+// module, and tidies it with flags.
+func (w workspace) retarget(ctx context.Context, dir, module string, upstream []byte, flags ...string) error {
+	path := filepath.Join(dir, "go.mod")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if text, err = retarget(text, module, w.release, upstream); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return err
+	}
+	_, err = command(ctx, dir, "go", append([]string{"mod", "tidy"}, flags...)...)
+	return err
 }
 
 // upstreamMod is the go.mod of the release of a module.

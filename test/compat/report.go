@@ -5,14 +5,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bkguard/bkguard/guard"
+	"github.com/bkguard/bkguard/test/harness"
 )
 
 const reportHead = `# Releases of buildkit and of the Docker Engine
 
-` + "`make compat`" + ` has written this page. Last run on %s with bkguard-%s-%s,
+` + "`make compat`" + ` has written this page. %s,
 which is built with buildkit %s, %s, linux/%s.
 
 For each release a copy of the source requires that release, with the
@@ -44,7 +44,7 @@ are those of its seam, *exports* what [docker.md](docker.md) says.
 // report is the results as a page.
 func report(c checkout, trials []trial) string {
 	var page strings.Builder
-	fmt.Fprintf(&page, reportHead, time.Now().UTC().Format(time.DateOnly), guard.Version, c.revision, c.buildkit, runtime.Version(), runtime.GOARCH)
+	fmt.Fprintf(&page, reportHead, harness.LastRun("bkguard-"+guard.Version+"-"+c.commit), c.buildkit, runtime.Version(), runtime.GOARCH)
 	var ofBuildkit, ofEngine []trial
 	for _, t := range trials {
 		if isEngine(t.version) {
@@ -67,15 +67,10 @@ func rows(page *strings.Builder, trials []trial) {
 	for _, s := range steps {
 		columns = append(columns, s.name)
 	}
-	row(page, append(columns, "what broke")...)
-	row(page, slices.Repeat([]string{"---"}, len(columns)+1)...)
+	harness.TableHead(page, append(columns, "what broke")...)
 	for _, t := range trials {
-		row(page, t.columns()...)
+		harness.TableRow(page, t.columns()...)
 	}
-}
-
-func row(page *strings.Builder, columns ...string) {
-	page.WriteString("| " + strings.Join(columns, " | ") + " |\n")
 }
 
 // columns are a trial in a row of the page. A step that could not be tried is

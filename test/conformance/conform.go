@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/bkguard/bkguard/test/harness"
 )
@@ -130,17 +129,16 @@ func worse(all []comparison) error {
 
 // describe says what the page is made with.
 func describe(ctx context.Context, b *bench, o options) (page, error) {
-	out, err := command(ctx, ".", filepath.Join(b.path(guarded), "buildkitd"), "--version")
+	_, revision, err := harness.Version(ctx, filepath.Join(b.path(guarded), "buildkitd"))
 	if err != nil {
 		return page{}, err
 	}
-	words := strings.Fields(out)
-	if len(words) != 4 {
-		return page{}, fmt.Errorf("the guarded daemon says %q of its version", out)
+	if revision == "" {
+		return page{}, errors.New("the guarded daemon says nothing of the guard in its version")
 	}
 	return page{
 		command: o.command(),
-		lastRun: time.Now().UTC().Format(time.DateOnly) + " with " + words[3],
+		lastRun: harness.LastRun(revision),
 		release: b.source.version,
 		tests:   o.tests,
 		workers: strings.Join(o.workers, ", "),

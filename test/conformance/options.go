@@ -1,13 +1,14 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bkguard/bkguard/test/harness"
 )
 
 const usage = `Usage: go run ./test/conformance [flags] [PACKAGE...]
@@ -53,19 +54,13 @@ func parse(args []string, stdout io.Writer) (options, error) {
 		workers string
 		flags   = flag.NewFlagSet("conformance", flag.ContinueOnError)
 	)
-	flags.SetOutput(io.Discard) // main prints the error
 	flags.StringVar(&o.tests, "run", "", "")
 	flags.StringVar(&workers, "workers", strings.Join(allWorkers, ","), "")
 	flags.IntVar(&o.parallel, "parallel", 2, "")
 	flags.StringVar(&o.page, "write", "", "")
 	flags.StringVar(&o.events, "events", "", "")
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, writeErr := fmt.Fprintf(stdout, usage, strings.Join(suites, ", "))
-		return options{}, errors.Join(err, writeErr)
-	}
-	if err != nil {
-		return options{}, fmt.Errorf("%w (-h shows the flags)", err)
+	if err := harness.ParseFlags(flags, args, fmt.Sprintf(usage, strings.Join(suites, ", ")), stdout); err != nil {
+		return options{}, err
 	}
 	if _, err := regexp.Compile(o.tests); err != nil {
 		return options{}, fmt.Errorf("-run %q is no pattern: %w", o.tests, err)

@@ -5,11 +5,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/bkguard/bkguard/test/harness"
 )
 
 const reportHead = `# Upstream's own tests, guarded beside stock
 
-%s has written this page. Last run on %s.
+%s has written this page. %s.
 
 The integration tests of buildkit %s, compiled from its module as upstream does, run once
 with stock buildkitd on their PATH and once with the guarded one, which is built from the same
@@ -54,8 +56,7 @@ func report(p page, suites []string, all []comparison) string {
 
 // totals are the numbers of verdicts by suite.
 func totals(b *strings.Builder, suites []string, all []comparison) {
-	row(b, "package", "tests", "stock: pass", "fail", "skip", "guarded: pass", "fail", "skip", "same verdict")
-	row(b, slices.Repeat([]string{"---"}, 9)...)
+	harness.TableHead(b, "package", "tests", "stock: pass", "fail", "skip", "guarded: pass", "fail", "skip", "same verdict")
 	line := func(name string, some []comparison) {
 		columns := []string{name, fmt.Sprint(len(some))}
 		for _, of := range []func(comparison) verdict{comparison.ofStock, comparison.ofGuarded} {
@@ -71,7 +72,7 @@ func totals(b *strings.Builder, suites []string, all []comparison) {
 				same++
 			}
 		}
-		row(b, append(columns, fmt.Sprint(same))...)
+		harness.TableRow(b, append(columns, fmt.Sprint(same))...)
 	}
 	for _, s := range suites {
 		line(s, only(all, func(c comparison) bool { return c.suite == s }))
@@ -86,14 +87,13 @@ func differences(b *strings.Builder, all []comparison) {
 		b.WriteString("None.\n")
 		return
 	}
-	row(b, "package", "test", "stock", "guarded", "what it says")
-	row(b, slices.Repeat([]string{"---"}, 5)...)
+	harness.TableHead(b, "package", "test", "stock", "guarded", "what it says")
 	for _, c := range differing {
 		output := c.guarded.output
 		if !c.worse() {
 			output = c.stock.output
 		}
-		row(b, c.suite, c.test, string(c.stock.verdict), string(c.guarded.verdict), code(shortened(complaintOf(output))))
+		harness.TableRow(b, c.suite, c.test, string(c.stock.verdict), string(c.guarded.verdict), code(shortened(complaintOf(output))))
 	}
 }
 
@@ -127,15 +127,14 @@ func failures(b *strings.Builder, all []comparison) {
 			continue
 		}
 		fmt.Fprintf(b, "\n### %s (%d)\n\n", title, len(by[title]))
-		row(b, "package", "test", "stock says", "guarded says")
-		row(b, slices.Repeat([]string{"---"}, 4)...)
+		harness.TableHead(b, "package", "test", "stock says", "guarded says")
 		for _, c := range by[title] {
 			onStock, onGuarded := complaintOf(c.stock.output), complaintOf(c.guarded.output)
 			says := "the same"
 			if onGuarded != onStock {
 				says = code(shortened(onGuarded))
 			}
-			row(b, c.suite, c.test, code(shortened(onStock)), says)
+			harness.TableRow(b, c.suite, c.test, code(shortened(onStock)), says)
 		}
 	}
 }
@@ -168,10 +167,6 @@ func only(all []comparison, keep func(comparison) bool) []comparison {
 		}
 	}
 	return some
-}
-
-func row(b *strings.Builder, columns ...string) {
-	b.WriteString("| " + strings.Join(columns, " | ") + " |\n")
 }
 
 // code is text as it stands, in a row of a table; none stays none.

@@ -88,18 +88,13 @@ func parse(args []string, stdout io.Writer) (scenario, error) {
 		layerSize, memory string
 		flags             = flag.NewFlagSet("demo", flag.ContinueOnError)
 	)
-	flags.SetOutput(io.Discard) // main prints the error
 	flags.IntVar(&s.layers, "layers", defaultLayers, "")
 	flags.StringVar(&layerSize, "layer-size", defaultLayerSize, "")
 	flags.BoolVar(&s.docker, "docker", false, "")
 	flags.StringVar(&memory, "memory", defaultMemory, "")
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, writeErr := fmt.Fprintf(stdout, usage, defaultLayers, defaultLayerSize, defaultMemory, size(smallLayer))
-		return scenario{}, errors.Join(err, writeErr)
-	}
+	err := harness.ParseFlags(flags, args, fmt.Sprintf(usage, defaultLayers, defaultLayerSize, defaultMemory, size(smallLayer)), stdout)
 	if err != nil {
-		return scenario{}, fmt.Errorf("%w (-h shows the flags)", err)
+		return scenario{}, err
 	}
 	if flags.NArg() > 0 {
 		return scenario{}, fmt.Errorf("unexpected argument %q (-h shows the flags)", flags.Arg(0))

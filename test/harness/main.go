@@ -23,3 +23,18 @@ func Main(name string, run func(ctx context.Context, args []string, stdout, stde
 		os.Exit(1)
 	}
 }
+
+// ParseFlags reads a command line. Help goes to stdout, as it was asked for, and the error is
+// flag.ErrHelp then; another error says where help is.
+func ParseFlags(flags *flag.FlagSet, args []string, usage string, stdout io.Writer) error {
+	flags.SetOutput(io.Discard) // Main prints the error
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, writeErr := io.WriteString(stdout, usage)
+		return errors.Join(err, writeErr)
+	}
+	if err != nil {
+		return fmt.Errorf("%w (-h shows the flags)", err)
+	}
+	return nil
+}

@@ -67,7 +67,7 @@ func TestExplanationsAreWellFormed(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	all := []tried{{boundary, survived}, {dropped, killed}, {dropped, timedOut}, {reached, notCovered}}
-	got := page{command: "make mutants", date: "2026-01-02", version: "1.2.3", revision: "0123", goVersion: "go1", untested: []string{"internal/x"}}.write(
+	got := page{command: "make mutants", lastRun: "Last run on 2026-01-02 with bkguard-1.2.3-0123", goVersion: "go1", untested: []string{"internal/x"}}.write(
 		[]string{"guard", "cost"}, all, map[int]string{0: "both return the same"})
 	for _, want := range []string{
 		"`make mutants` has written this page. Last run on 2026-01-02 with bkguard-1.2.3-0123, go1.",

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"time"
@@ -50,17 +49,11 @@ type options struct {
 // parse reads the command line. Help goes to stdout, as it was asked for.
 func parse(args []string, stdout io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // main prints the error
 	flags.IntVar(&o.parallel, "parallel", 2, "")
 	flags.DurationVar(&o.patience, "patience", 10*time.Second, "")
 	flags.StringVar(&o.page, "write", "", "")
-	err = flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, writeErr := io.WriteString(stdout, usage)
-		return options{}, errors.Join(err, writeErr)
-	}
-	if err != nil {
-		return options{}, fmt.Errorf("%w (-h shows the flags)", err)
+	if err := harness.ParseFlags(flags, args, usage, stdout); err != nil {
+		return options{}, err
 	}
 	if o.parallel < 1 {
 		return options{}, fmt.Errorf("-parallel %d is too few (allowed: 1 and more)", o.parallel)
@@ -81,9 +74,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	revision, err := exec.CommandContext(ctx, "git", "describe", "--always", "--abbrev=12", "--dirty=.m", "--exclude=*").Output()
+	commit, err := harness.Commit(ctx, ".")
 	if err != nil {
-		return fmt.Errorf("find the commit: %w", err)
+		return err
 	}
 	found, untested, err := subjects(ctx, ".", o.packages)
 	if err != nil {
@@ -104,8 +97,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	why, unexplained := explain(all, names, explanations)
 	if o.page != "" {
 		p := page{
-			command: "go run ./test/mutants -write " + o.page + " " + strings.Join(o.packages, " "),
-			date:    time.Now().UTC().Format(time.DateOnly), version: guard.Version, revision: strings.TrimSpace(string(revision)),
+			command:   "go run ./test/mutants -write " + o.page + " " + strings.Join(o.packages, " "),
+			lastRun:   harness.LastRun("bkguard-" + guard.Version + "-" + commit),
 			goVersion: runtime.Version(), untested: untested,
 		}
 		if err := os.WriteFile(o.page, []byte(p.write(names, all, why)), 0o644); err != nil {

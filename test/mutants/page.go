@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/bkguard/bkguard/test/harness"
 )
 
 const pageHead = `# Changed code that a test notices
 
-%s has written this page. Last run on %s with bkguard-%s-%s, %s.
+%s has written this page. %s, %s.
 
 Each mutant is one change of the code: a condition is negated, one side of "and" or "or" does not
 count, a boundary is moved by one, a sum becomes a difference, an error is dropped, a statement is
@@ -25,9 +27,7 @@ Inputs that are drawn at random are the same ones each time. Calls of a mutex ar
 
 // page is what the page says of itself.
 type page struct {
-	command, date, revision string
-	// version is the guard's, goVersion that of the compiler.
-	version, goVersion string
+	command, lastRun, goVersion string
 	// untested are packages without tests of their own.
 	untested []string
 }
@@ -35,9 +35,8 @@ type page struct {
 // write is the page of all mutants; why is by the place in all.
 func (p page) write(packages []string, all []tried, why map[int]string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, pageHead, "`"+p.command+"`", p.date, p.version, p.revision, p.goVersion)
-	row(&b, "package", "mutants", "killed", "timed out", "survived", "not covered")
-	row(&b, slices.Repeat([]string{"---"}, len(verdicts)+2)...)
+	fmt.Fprintf(&b, pageHead, "`"+p.command+"`", p.lastRun, p.goVersion)
+	harness.TableHead(&b, "package", "mutants", "killed", "timed out", "survived", "not covered")
 	for _, name := range packages {
 		counts(&b, name, slices.DeleteFunc(slices.Clone(all), func(m tried) bool { return m.dir() != name }))
 	}
@@ -46,34 +45,31 @@ func (p page) write(packages []string, all []tried, why map[int]string) string {
 		fmt.Fprintf(&b, "\nWithout tests of their own: %s.\n", strings.Join(p.untested, ", "))
 	}
 	b.WriteString("\n## Survived\n")
+	list(&b, all, survived, []string{"line", "change", "why no test fails"}, why)
+	b.WriteString("\n## Not covered\n")
+	list(&b, all, notCovered, []string{"line", "change"}, nil)
+	return b.String()
+}
+
+// list is a table for each file of the mutants with a verdict; the last column is why, if there
+// is one.
+func list(b *strings.Builder, all []tried, of verdict, columns []string, why map[int]string) {
 	file := ""
 	for i, m := range all {
-		if m.verdict != survived {
+		if m.verdict != of {
 			continue
 		}
 		if m.file != file {
 			file = m.file
-			fmt.Fprintf(&b, "\n### %s\n\n", file)
-			row(&b, "line", "change", "why no test fails")
-			row(&b, "---", "---", "---")
+			fmt.Fprintf(b, "\n### %s\n\n", file)
+			harness.TableHead(b, columns...)
 		}
-		row(&b, code(m.line), code(m.of)+" "+string(m.kind), why[i])
+		row := []string{code(m.line), code(m.of) + " " + string(m.kind)}
+		if why != nil {
+			row = append(row, why[i])
+		}
+		harness.TableRow(b, row...)
 	}
-	b.WriteString("\n## Not covered\n")
-	file = ""
-	for _, m := range all {
-		if m.verdict != notCovered {
-			continue
-		}
-		if m.file != file {
-			file = m.file
-			fmt.Fprintf(&b, "\n### %s\n\n", file)
-			row(&b, "line", "change")
-			row(&b, "---", "---")
-		}
-		row(&b, code(m.line), code(m.of)+" "+string(m.kind))
-	}
-	return b.String()
 }
 
 // counts are the verdicts of some mutants in a row.
@@ -88,11 +84,7 @@ func counts(b *strings.Builder, name string, some []tried) {
 		}
 		columns = append(columns, fmt.Sprint(n))
 	}
-	row(b, columns...)
-}
-
-func row(b *strings.Builder, columns ...string) {
-	b.WriteString("| " + strings.Join(columns, " | ") + " |\n")
+	harness.TableRow(b, columns...)
 }
 
 // code is text as it stands, in a row of a table.

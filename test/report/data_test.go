@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bkguard/bkguard/test/harness"
 )
 
 // sample has something of everything.
@@ -169,4 +171,10 @@ func TestDamagedDataIsNamed(t *testing.T) {
 		_, err := load(dir)
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+// TestLastRunIsRead holds that the report finds what the commands write into their pages.
+func TestLastRunIsRead(t *testing.T) {
+	assert.Regexp(t, lastRun, harness.LastRun("bkguard-1")+", go1.\n")
+	assert.Regexp(t, lastRun, harness.LastRun("bkguard-1")+",\nwhich")
 }

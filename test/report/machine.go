@@ -96,15 +96,8 @@ func kernel() (string, error) {
 
 // version returns what a daemon says of its version and revision.
 func version(ctx context.Context, daemon string) (string, error) {
-	out, err := harness.Run(ctx, harness.Command{Path: daemon, Args: []string{"--version"}})
-	if err != nil {
-		return "", err
-	}
-	words := strings.Fields(out)
-	if len(words) < 3 {
-		return "", fmt.Errorf("%s --version says %q", daemon, out)
-	}
-	return strings.Join(words[2:], " "), nil
+	release, revision, err := harness.Version(ctx, daemon)
+	return strings.TrimSpace(release + " " + revision), err
 }
 
 // note writes down that a section was measured here.

@@ -67,15 +67,9 @@ func parse(args []string, stdout io.Writer) ([]section, error) {
 		names = append(names, s.name)
 	}
 	flags := flag.NewFlagSet("report", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // main prints the error
 	only := flags.String("only", strings.Join(names, ","), "")
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		_, writeErr := fmt.Fprintf(stdout, usage, strings.Join(names, ","))
-		return nil, errors.Join(err, writeErr)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w (-h shows the flags)", err)
+	if err := harness.ParseFlags(flags, args, fmt.Sprintf(usage, strings.Join(names, ",")), stdout); err != nil {
+		return nil, err
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q (-h shows the flags)", flags.Arg(0))

@@ -7,15 +7,18 @@ import (
 	"strings"
 
 	units "github.com/docker/go-units"
+
+	"github.com/bkguard/bkguard/test/harness"
 )
 
 // table writes rows in Markdown, the first one as the head.
 func table(rows ...[]string) string {
 	var text strings.Builder
 	for n, row := range rows {
-		text.WriteString("| " + strings.Join(row, " | ") + " |\n")
 		if n == 0 {
-			text.WriteString(strings.Repeat("| --- ", len(row)) + "|\n")
+			harness.TableHead(&text, row...)
+		} else {
+			harness.TableRow(&text, row...)
 		}
 	}
 	return strings.TrimSuffix(text.String(), "\n")
