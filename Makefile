@@ -27,7 +27,9 @@ LIBRARY := $(shell find config cost guard internal upstream -name '*.go' -not -n
 SEAM := $(wildcard daemon/seam/*.go daemon/weave/*.go)
 ENGINE_SEAM := $(wildcard engine/seam/*.go daemon/weave/*.go)
 PROGRAMS := bin/buildkitd bin/buildctl bin/bkguard
-PARTS := $(PROGRAMS) bin/buildkitd-stock bin/tools/registry
+# What the demonstration needs, and with bkguard what all tests do.
+DEMONSTRATED := bin/buildkitd bin/buildctl bin/buildkitd-stock bin/tools/registry
+PARTS := $(DEMONSTRATED) bin/bkguard
 # What the Docker Engine needs.
 ENGINES := bin/dockerd bin/dockerd-stock bin/tools/containerd bin/tools/buildx bin/tools/ghacache
 # What the blocks of docs/install.md need beside the engine.
@@ -43,6 +45,10 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 # detector needs C, and so do btrfs and the quotas of the Docker Engine.
 export CGO_ENABLED := 0
 
+# Links and downloads leave a core idle: what has little in common is built two at a time.
+# The compiler collects its garbage less often than other programs should.
+TOGETHER := GOGC=400 $(MAKE) --no-print-directory -j2
+
 .PHONY: all
 all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, bin/buildctl and bin/bkguard
 
@@ -54,28 +60,29 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(PARTS) runc ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
+demo: ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
+	+$(TOGETHER) runc $(DEMONSTRATED)
 	go run ./test/demo
 
 .PHONY: demo-docker
-demo-docker: $(PARTS) $(ENGINES) runc ## play the same on stock and on guarded Docker Engines
+demo-docker: ## play the same on stock and on guarded Docker Engines
+	+$(TOGETHER) runc $(DEMONSTRATED) $(ENGINES)
 	go run ./test/demo -docker
 
 # In ./test, what is tested runs in other processes: daemons, of which some have the race
 # detector in them. It would only make the base images of the tests slow.
 #
-# The tools have little in common, and links and downloads leave a core idle: they
-# are built two at a time. The linter has vetted all by then.
+# The linter has vetted all by then.
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
-	+$(MAKE) --no-print-directory -j2 $(TOOLS)
+	+$(TOGETHER) $(TOOLS)
 	CGO_ENABLED=1 go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$' -e '/test/install$$')
 	go test -vet=off -count=1 -timeout 40m ./test
 	cd daemon && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
 test-docker: $(PARTS) runc systemd-analyze tini-static ## run the tests of the Docker Engine, and every block of docs/install.md
-	+$(MAKE) --no-print-directory -j2 $(ENGINES) $(INSTALLERS)
+	+$(TOGETHER) $(ENGINES) $(INSTALLERS)
 	go test -vet=off -count=1 -timeout 30m ./test/docker
 	go test -vet=off -count=1 ./test/install
 	cd engine && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/...
@@ -209,7 +216,9 @@ bin/buildkitd: daemon/overlay/overlay.json
 	@echo "building $@: about two minutes the first time"
 	cd daemon && go build -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
-bin/buildkitd-stock: daemon/vendor/modules.txt
+# All but the main of the guarded daemon is in it: what both have in common is not
+# compiled twice at the same time.
+bin/buildkitd-stock: daemon/vendor/modules.txt | bin/buildkitd
 	@echo "building $@: upstream's, for comparison"
 	cd daemon && go build -ldflags '$(LINK)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
@@ -226,11 +235,11 @@ bin/tools/buildkitd-race: daemon/overlay/overlay.json
 	@echo "building $@: about three minutes the first time"
 	cd daemon && CGO_ENABLED=1 go build -race -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
-bin/buildctl: daemon/vendor/modules.txt
+bin/buildctl: daemon/vendor/modules.txt | bin/buildkitd
 	@echo "building $@"
 	cd daemon && go build -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildctl
 
-bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
+bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go) | bin/buildkitd
 	@echo "building $@"
 	go build -ldflags '$(LINK_REVISION)' -o $@ ./cmd/bkguard
 
