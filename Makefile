@@ -111,6 +111,11 @@ conformance: $(PARTS) bin/tools/ghacache bin/tools/containerd bin/tools/versityg
 faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
 	go test -count=1 -timeout 2h -parallel 4 -v -run '^TestFault' ./test -faults 20
 
+# The race detector takes several times the memory: what holds limits of it is left out.
+.PHONY: race
+race: $(PARTS) $(TOOLS) runc systemd-analyze ## run the end-to-end tests with a daemon that has the race detector in it, for minutes
+	go test -count=1 -timeout 1h -v -skip '^(TestConversionsSurvive|TestConversionsAtOnce|TestModesInFigures)$$' ./test -guarded $(CURDIR)/bin/tools/buildkitd-race
+
 .PHONY: soak
 soak: $(PARTS) runc ## export 2,000 times beside stock, for about 25 minutes, and hold that the daemon stays as it is; writes docs/benchmarks/soak.csv
 	go test -count=1 -timeout 2h -v -run '^TestSoak$$' ./test -soak $(CURDIR)/docs/benchmarks/soak.csv

@@ -2,9 +2,12 @@ package test
 
 import (
 	"context"
+	"flag"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bkguard/bkguard/test/harness"
@@ -21,10 +24,15 @@ const (
 	tick    = 50 * time.Millisecond
 )
 
+var guardedFile = flag.String("guarded", "", "the guarded daemon to test is this `file`, as one with the race detector in it; bin/buildkitd by default")
+
 func binaries(t testing.TB) harness.Binaries {
 	t.Helper()
 	b, err := harness.FindBinaries()
 	require.NoError(t, err)
+	if *guardedFile != "" {
+		b.Guarded = *guardedFile
+	}
 	return b
 }
 
@@ -38,8 +46,8 @@ func startDaemon(t testing.TB, o harness.DaemonOptions) *harness.Daemon {
 	return d
 }
 
-// stopWithTest stops a daemon with the test, and keeps its log when the test
-// has failed.
+// stopWithTest stops a daemon with the test, which fails if the race detector has
+// reported the guard. It keeps the daemon's log when the test has failed.
 func stopWithTest(t testing.TB, d *harness.Daemon) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -47,6 +55,9 @@ func stopWithTest(t testing.TB, d *harness.Daemon) {
 		if err != nil {
 			t.Error(err)
 		}
+		log, err := d.Log()
+		assert.NoError(t, err)
+		assert.Empty(t, guardRaces(log))
 		remove := d.Remove
 		if t.Failed() {
 			t.Logf("the daemon has ended with %v; its log is kept: %s", exit, d.LogPath())
@@ -56,4 +67,17 @@ func stopWithTest(t testing.TB, d *harness.Daemon) {
 			t.Error(err)
 		}
 	})
+}
+
+// guardRaces returns the race detector's reports of accesses by the guard.
+// Upstream has races of its own, which are not ours to fail on.
+func guardRaces(log string) []string {
+	var races []string
+	for report := range strings.SplitSeq(log, "==================") {
+		accesses, _, _ := strings.Cut(report, "\nGoroutine ")
+		if strings.Contains(accesses, "WARNING: DATA RACE") && strings.Contains(accesses, "github.com/bkguard/") {
+			races = append(races, report)
+		}
+	}
+	return races
 }

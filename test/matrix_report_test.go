@@ -155,7 +155,13 @@ func lastRun(t *testing.T, programs ...string) string {
 	for _, program := range append([]string{binaries(t).Registry}, programs...) {
 		info, err := buildinfo.ReadFile(program)
 		require.NoError(t, err)
-		names = append(names, filepath.Base(program)+" "+info.Main.Version)
+		version := info.Main.Version
+		for _, module := range info.Deps {
+			if module.Path == "github.com/distribution/distribution/v3" { // with a main of tools/registry
+				version = module.Version
+			}
+		}
+		names = append(names, filepath.Base(program)+" "+version)
 	}
 	return harness.LastRun(strings.Join(append(names, runtime.Version(), "linux/"+runtime.GOARCH), ", "))
 }
