@@ -3,7 +3,6 @@ package test
 import (
 	"context"
 	"flag"
-	"strings"
 	"testing"
 	"time"
 
@@ -67,17 +66,4 @@ func stopWithTest(t testing.TB, d *harness.Daemon) {
 			t.Error(err)
 		}
 	})
-}
-
-// guardRaces returns the race detector's reports of accesses by the guard.
-// Upstream has races of its own, which are not ours to fail on.
-func guardRaces(log string) []string {
-	var races []string
-	for report := range strings.SplitSeq(log, "==================") {
-		accesses, _, _ := strings.Cut(report, "\nGoroutine ")
-		if strings.Contains(accesses, "WARNING: DATA RACE") && strings.Contains(accesses, "github.com/bkguard/") {
-			races = append(races, report)
-		}
-	}
-	return races
 }
