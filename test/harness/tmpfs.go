@@ -15,7 +15,7 @@ import (
 // user of the daemon's directory.
 func onTmpfs(c Command, root string, size int64) Command {
 	c.Args = append([]string{
-		"-c", `mkdir "$0" && mount -t tmpfs -o size="$1" tmpfs "$0" && shift && exec "$@"`,
+		"-c", `mkdir -p "$0" && mount -t tmpfs -o size="$1" tmpfs "$0" && shift && exec "$@"`,
 		root, strconv.FormatInt(size, 10), c.Path,
 	}, c.Args...)
 	c.Path = "/bin/sh"
