@@ -59,14 +59,20 @@ dockerd: bin/dockerd ## build bin/dockerd, the Docker Engine with the guard in i
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Stock is the guarded daemon but for its main: what both have in common is not compiled
+# twice at the same time.
+.PHONY: demonstrated
+demonstrated:
+	+$(TOGETHER) runc bin/buildkitd bin/tools/registry
+	+$(TOGETHER) $(DEMONSTRATED)
+
 .PHONY: demo
-demo: ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
-	+$(TOGETHER) runc $(DEMONSTRATED)
+demo: demonstrated ## play moby/buildkit issue 6088 on stock and on guarded buildkitd
 	go run ./test/demo
 
 .PHONY: demo-docker
-demo-docker: ## play the same on stock and on guarded Docker Engines
-	+$(TOGETHER) runc $(DEMONSTRATED) $(ENGINES)
+demo-docker: demonstrated ## play the same on stock and on guarded Docker Engines
+	+$(TOGETHER) $(ENGINES)
 	go run ./test/demo -docker
 
 # In ./test, what is tested runs in other processes: daemons, of which some have the race
@@ -221,9 +227,7 @@ bin/buildkitd: daemon/overlay/overlay.json
 	@echo "building $@: about two minutes the first time"
 	cd daemon && go build -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
-# All but the main of the guarded daemon is in it: what both have in common is not
-# compiled twice at the same time.
-bin/buildkitd-stock: daemon/vendor/modules.txt | bin/buildkitd
+bin/buildkitd-stock: daemon/vendor/modules.txt
 	@echo "building $@: upstream's, for comparison"
 	cd daemon && go build -ldflags '$(LINK)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
@@ -240,11 +244,11 @@ bin/tools/buildkitd-race: daemon/overlay/overlay.json
 	@echo "building $@: about three minutes the first time"
 	cd daemon && CGO_ENABLED=1 go build -race -overlay overlay/overlay.json -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildkitd
 
-bin/buildctl: daemon/vendor/modules.txt | bin/buildkitd
+bin/buildctl: daemon/vendor/modules.txt
 	@echo "building $@"
 	cd daemon && go build -ldflags '$(LINK_GUARDED)' -o ../$@ $(VENDORED)/cmd/buildctl
 
-bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go) | bin/buildkitd
+bin/bkguard: go.mod go.sum $(LIBRARY) $(wildcard cmd/bkguard/*.go)
 	@echo "building $@"
 	go build -ldflags '$(LINK_REVISION)' -o $@ ./cmd/bkguard
 
