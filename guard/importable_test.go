@@ -1,15 +1,14 @@
 package guard
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
 
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
-	"github.com/moby/buildkit/util/progress"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/assert"
@@ -41,20 +40,8 @@ func exportRecords(t *testing.T, exporterType string, records int) (size int64, 
 		links = [][]solver.CacheLink{{{Src: record, Selector: "/a/file"}}}
 	}
 	ctx, hook := logged(c.Ctx)
-	reader, ctx, closeProgress := progress.NewContext(ctx)
-	x := finalize(t, ctx, e, target)
-	closeProgress(nil)
-	for {
-		updates, err := reader.Read(c.Ctx)
-		if err != nil {
-			break
-		}
-		for _, p := range updates {
-			if w, ok := p.Sys.(client.VertexWarning); ok {
-				warnings = append(warnings, string(w.Short))
-			}
-		}
-	}
+	var x exported
+	warnings = clientWarnings(ctx, func(ctx context.Context) { x = finalize(t, ctx, e, target) })
 	for _, entry := range hook.AllEntries() {
 		if entry.Message == "cache is too large to be imported" {
 			entries = append(entries, entry)

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"encoding/json"
 	"path/filepath"
 	"testing"
@@ -8,10 +9,8 @@ import (
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/cache/remotecache/inline"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
-	"github.com/moby/buildkit/util/progress"
 	"github.com/moby/buildkit/worker"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -102,26 +101,14 @@ func TestBlockSkipsTheExport(t *testing.T) {
 	write(t, path, "block")
 	becomes(t, g, config.ModeBlock)
 
-	reader, ctx, closeProgress := progress.NewContext(c.Ctx)
-	response, err := e.Finalize(ctx)
-	require.NoError(t, err, "nothing is written")
-	assert.Empty(t, response)
-	data, err := in.(inlineCache).ExportForLayers(ctx, inlineLayers(t, c, ref, compression.Zstd))
-	require.NoError(t, err)
-	assert.Nil(t, data)
-	closeProgress(nil)
-	var warnings []string
-	for {
-		updates, err := reader.Read(c.Ctx)
-		if err != nil {
-			break
-		}
-		for _, p := range updates {
-			if w, ok := p.Sys.(client.VertexWarning); ok {
-				warnings = append(warnings, string(w.Short))
-			}
-		}
-	}
+	warnings := clientWarnings(c.Ctx, func(ctx context.Context) {
+		response, err := e.Finalize(ctx)
+		require.NoError(t, err, "nothing is written")
+		assert.Empty(t, response)
+		data, err := in.(inlineCache).ExportForLayers(ctx, inlineLayers(t, c, ref, compression.Zstd))
+		require.NoError(t, err)
+		assert.Nil(t, data)
+	})
 	assert.ElementsMatch(t, []string{
 		"cache guard: registry cache export skipped, mode block is set by switchFile",
 		"cache guard: inline cache export skipped, mode block is set by switchFile",
@@ -133,7 +120,7 @@ func TestBlockSkipsTheExport(t *testing.T) {
 
 	write(t, path, "enforce")
 	becomes(t, g, config.ModeEnforce)
-	data, err = in.(inlineCache).ExportForLayers(c.Ctx, inlineLayers(t, c, ref, compression.Zstd))
+	data, err := in.(inlineCache).ExportForLayers(c.Ctx, inlineLayers(t, c, ref, compression.Zstd))
 	require.NoError(t, err)
 	assert.NotNil(t, data, "the next image of the same build has its cache")
 }
