@@ -21,7 +21,7 @@ import (
 
 const reportHead = `# Every cache export, guarded beside stock
 
-` + "`make matrix`" + ` has written this page; it takes most of an hour. ` + "`make test`" + ` does a
+` + "`make matrix`" + ` has written this page; it takes half an hour. ` + "`make test`" + ` does a
 part of it. %s.
 
 A worker holds an image in one, two or four compressions: it was built in that of
