@@ -76,14 +76,15 @@ demo-docker: demonstrated ## play the same on stock and on guarded Docker Engine
 	go run ./test/demo -docker
 
 # In ./test, what is tested runs in other processes: daemons, of which some have the race
-# detector in them. It would only make the base images of the tests slow.
+# detector in them. It would only make the base images of the tests slow. These processes
+# also wait, for each other and for the disk, so that more of them run than there are CPUs.
 #
 # The linter has vetted all by then.
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(TOGETHER) $(TOOLS)
 	CGO_ENABLED=1 go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$' -e '/test/install$$')
-	go test -vet=off -count=1 -timeout 40m ./test
+	go test -vet=off -count=1 -timeout 40m -parallel 4 ./test
 	cd daemon && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
@@ -98,8 +99,8 @@ test-dist: bin/tools/nfpm bin/tools/cyclonedx-gomod daemon/vendor/modules.txt dp
 	go test -vet=off -count=1 -timeout 30m ./test/dist
 
 .PHONY: matrix
-matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for about an hour; writes docs/matrix.md
-	go test -count=1 -timeout 3h -v -run '^TestMatrix$$' ./test -matrix $(CURDIR)/docs/matrix.md
+matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for half an hour; writes docs/matrix.md
+	go test -count=1 -timeout 3h -parallel 4 -v -run '^TestMatrix$$' ./test -matrix $(CURDIR)/docs/matrix.md
 
 .PHONY: conversions
 conversions: $(PARTS) runc ## test every kind of conversion beside stock, for about an hour; writes docs/conversions.md

@@ -15,6 +15,7 @@ import (
 // TestBadConfig holds that a fault in the configuration stops the daemon with
 // one line that says where it is, before anything is made on disk.
 func TestBadConfig(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		text string
 		want string // after "buildkitd: FILE"
@@ -53,6 +54,7 @@ func TestBadConfig(t *testing.T) {
 
 // TestUnreadableConfig uses faults that hold for root, who may read any file.
 func TestUnreadableConfig(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))

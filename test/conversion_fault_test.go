@@ -35,7 +35,7 @@ const lockedFor = 5 * time.Minute
 func slowConversion(t *testing.T, options harness.DaemonOptions) (*harness.Daemon, harness.Build) {
 	t.Helper()
 	registry := parts.Registry(t)
-	base, err := registry.PushBase(t.Context(), harness.Base{Layers: slowLayers, LayerSize: mebibyte})
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: slowLayers, LayerSize: mebibyte / 2})
 	require.NoError(t, err)
 	options.Binary, options.Registries = binaries(t).Guarded, []string{registry.Host}
 	options.Config += "guard.maxMemory = \"1MB\"\n"

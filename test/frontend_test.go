@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/moby/buildkit/client"
@@ -203,14 +202,9 @@ func TestFrontendErrorsAreUnchanged(t *testing.T) {
 	}
 }
 
-// compiledFrontend is the example, compiled once.
-var compiledFrontend = sync.OnceValues(func() ([]byte, error) {
-	return harness.Compile(context.Background(), "./examples/frontend")
-})
-
 func exampleFrontend(t *testing.T) []byte {
 	t.Helper()
-	binary, err := compiledFrontend()
+	binary, err := harness.Compile(t.Context(), "./examples/frontend")
 	require.NoError(t, err)
 	return binary
 }

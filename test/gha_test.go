@@ -16,6 +16,7 @@ import (
 // Actions, in the compression that is asked for. Upstream ignores that
 // (moby/buildkit issue 3071).
 func TestGitHubActionsCache(t *testing.T) {
+	t.Parallel()
 	registry := parts.Registry(t)
 	cache, err := harness.StartGitHubCache(t.Context(), parts.Tool(t, "ghacache"))
 	require.NoError(t, err)

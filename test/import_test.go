@@ -15,6 +15,7 @@ import (
 // holds their layers in two compressions by then. Upstream has two remotes for
 // such a record, the worker's and that of the importer (solver/exporter.go).
 func TestExportOfImportedRecords(t *testing.T) {
+	t.Parallel()
 	const layers = 12
 	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})

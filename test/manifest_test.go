@@ -15,6 +15,7 @@ import (
 // once, in the compression that was asked for, when the worker holds all layers
 // in two; and that exporting again writes the same.
 func TestExportWritesEachLayerOnce(t *testing.T) {
+	t.Parallel()
 	const layers = 12
 	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})

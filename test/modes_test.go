@@ -16,6 +16,7 @@ import (
 // TestOffAndObserveAreUpstream exports where upstream survives, 12 layers in 2
 // compressions, with the guard off, in mode observe, and on the stock daemon.
 func TestOffAndObserveAreUpstream(t *testing.T) {
+	t.Parallel()
 	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)
@@ -83,6 +84,7 @@ func upstreamSeries(metrics string) []string {
 // TestConcurrentExportsSurvive has 8 builds at a time that export up to 127
 // layers in 3 compressions, under a memory limit.
 func TestConcurrentExportsSurvive(t *testing.T) {
+	t.Parallel()
 	registry := parts.Registry(t)
 	daemon := startDaemon(t, harness.DaemonOptions{
 		Binary:      binaries(t).Guarded,

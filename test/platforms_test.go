@@ -15,6 +15,7 @@ import (
 // platforms covers all steps, when the worker holds the layers of both in a
 // second compression.
 func TestTwoPlatformsInline(t *testing.T) {
+	t.Parallel()
 	const (
 		copies    = 10
 		platforms = "platform=linux/amd64,linux/arm64"

@@ -18,6 +18,7 @@ import (
 // TestOneLogLinePerExport holds that an export which the guard has changed says
 // so once, to the operator and to the client, and that no other export does.
 func TestOneLogLinePerExport(t *testing.T) {
+	t.Parallel()
 	const layers = 30
 	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})
@@ -82,6 +83,7 @@ func countSteps(out, text string) int {
 // the worker holds the layers in a second compression; without the guard, it
 // covers none.
 func TestInlineKeepsCache(t *testing.T) {
+	t.Parallel()
 	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 12})
 	require.NoError(t, err)

@@ -19,6 +19,7 @@ const (
 )
 
 func TestStartLine(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		options harness.DaemonOptions
 		want    harness.LogEntry
@@ -91,6 +92,7 @@ func percent(bytes, share int64) string {
 // TestVersion holds that the version is upstream's, and that the revision says what
 // is in it: the guard, and the commit if it was built from one.
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	revision := regexp.MustCompile(`^bkguard-` + regexp.QuoteMeta(guardVersion) + `(-[0-9a-f]{12}(\.m)?)?$`)
 	guarded := binaries(t).Guarded
 	out, err := harness.Run(t.Context(), harness.Command{Path: guarded, Args: []string{"--version"}})

@@ -46,7 +46,8 @@ func switchTo(t *testing.T, d *harness.Daemon, file string, mode config.Mode) {
 // in a loop, on a daemon with the race detector in it. No build fails, and every
 // export that begins under a mode ends as that mode says.
 func TestSwitchGoesRoundWhileBuildsExport(t *testing.T) {
-	const builds, rounds = 4, 10 // about a minute
+	t.Parallel()
+	const builds, rounds = 4, 3
 	registry := parts.Registry(t)
 	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 10})
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ func TestUploadsSurvive(t *testing.T) {
 	t.Parallel()
 	const exports = 4
 	registry := parts.Registry(t)
-	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 6, LayerSize: 64 * mebibyte})
+	base, err := registry.PushBase(t.Context(), harness.Base{Layers: 4, LayerSize: 64 * mebibyte})
 	require.NoError(t, err)
 	for name, start := range map[string]func(t *testing.T) (attributes func(name string) string){
 		"s3": func(t *testing.T) func(string) string {

@@ -18,9 +18,9 @@ import (
 // With these layers stock is killed in two places, as by default.
 func TestDemoComesOutAsClaimed(t *testing.T) {
 	var out bytes.Buffer
-	err := run(t.Context(), []string{"-layers", "45", "-layer-size", "6MB", "-memory", "384MB"}, &out, io.Discard)
+	err := run(t.Context(), []string{"-layers", "45", "-layer-size", "4MB", "-memory", "256MB"}, &out, io.Discard)
 	require.NoError(t, err, out.String())
-	assert.Contains(t, out.String(), "stock buildkitd was killed for its memory in the cache export with layers of 8KiB, and in the forced zstd build with layers of 6MiB")
+	assert.Contains(t, out.String(), "stock buildkitd was killed for its memory in the cache export with layers of 8KiB, and in the forced zstd build with layers of 4MiB")
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 
@@ -41,8 +39,14 @@ type Base struct {
 	Empty int
 }
 
-// PushBase makes the image, pushes it and returns its name.
+// PushBase makes the image, pushes it and returns its name. An image that is there is not
+// made again.
 func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if imageName, ok := r.pushed[b]; ok {
+		return imageName, nil
+	}
 	image, err := b.image(ctx)
 	if err != nil {
 		return "", fmt.Errorf("make a base image: %w", err)
@@ -65,6 +69,7 @@ func (r *Registry) PushBase(ctx context.Context, b Base) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("push a base image: %w", err)
 	}
+	r.pushed[b] = imageName
 	return imageName, nil
 }
 
@@ -222,28 +227,4 @@ func archive(files []file) (io.Reader, error) {
 		parts = append(parts, &header, f.content, io.LimitReader(zeros{}, -f.size&(tarBlock-1)))
 	}
 	return io.MultiReader(append(parts, io.LimitReader(zeros{}, tarEnd))...), nil
-}
-
-// Compile compiles a program of this module, which is given as go build takes
-// it. It is static, so an image needs no system around it.
-func Compile(ctx context.Context, program string) (binary []byte, err error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return nil, err
-	}
-	err = withTempDir(func(dir string) error {
-		path := filepath.Join(dir, "program")
-		out, err := Run(ctx, Command{
-			Path: "go",
-			Args: []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", path, program},
-			Dir:  root,
-			Env:  append(os.Environ(), "CGO_ENABLED=0"),
-		})
-		if err != nil {
-			return fmt.Errorf("compile %s: %w: %s", program, err, out)
-		}
-		binary, err = os.ReadFile(path)
-		return err
-	})
-	return binary, err
 }

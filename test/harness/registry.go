@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 )
 
 // Registry is a running image registry on loopback with a storage of its own.
@@ -16,6 +17,9 @@ type Registry struct {
 	// binary is the program, format its configuration, in which %[1]s is a
 	// directory and %[2]s the address.
 	binary, format string
+
+	mu     sync.Mutex
+	pushed map[Base]string // names of base images, protected by mu
 }
 
 const registryConfig = `version: 0.1
@@ -60,7 +64,7 @@ func StartForeignRegistry(ctx context.Context, binary string) (*Registry, error)
 }
 
 func startRegistry(ctx context.Context, binary, format string) (_ *Registry, err error) {
-	r := &Registry{Host: "127.0.0.1:0", binary: binary, format: format}
+	r := &Registry{Host: "127.0.0.1:0", binary: binary, format: format, pushed: map[Base]string{}}
 	if r.server, r.Host, err = startServer(ctx, "registry", registryAddress, r.command); err != nil {
 		return nil, err
 	}
