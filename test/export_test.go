@@ -22,7 +22,7 @@ func cacheRef(host string) string {
 // compressions, under a memory limit. A fresh daemon proves the cache good.
 func TestExportSurvives(t *testing.T) {
 	t.Parallel()
-	for _, layers := range []int{61, 127} {
+	for _, layers := range []int{30, 61, 127} {
 		t.Run(fmt.Sprintf("%d layers", layers), func(t *testing.T) {
 			registry := parts.Registry(t)
 			base, err := registry.PushBase(t.Context(), harness.Base{Layers: layers})

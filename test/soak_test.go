@@ -42,14 +42,12 @@ var soakEnv = []string{
 	// Traces are off, those of clients too. Upstream keeps all of them for one to
 	// two minutes (util/tracing/detect): as much as was built meanwhile.
 	"OTEL_TRACES_SAMPLER=always_off",
-	// No heap profile is taken: resident memory grows with the stacks that the
-	// profiler has seen.
+	// Garbage is collected ten times as often as by default, and no heap profile
+	// is taken: resident memory otherwise is mostly where garbage was, and grows
+	// with the stacks that the profiler has seen.
+	"GOGC=10",
 	"GODEBUG=memprofilerate=0",
 }
-
-// soakCollect collects garbage ten times as often as by default, where resident memory
-// counts. It otherwise is mostly where garbage was.
-const soakCollect = "GOGC=10"
 
 // soak is a series of exports, and what the daemon holds in between.
 type soak struct {
@@ -71,7 +69,7 @@ type soakSample struct {
 // more, and no ref in the end. What stock holds beside it is only written.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	exports, every, rest := 40, 8, time.Duration(0)
+	exports, every, rest := 60, 12, time.Duration(0)
 	guarded := newSoak(t, "guarded", binaries(t).Guarded)
 	soaks := []*soak{guarded}
 	if *soakFile != "" {
@@ -129,9 +127,6 @@ func newSoak(t *testing.T, name, binary string) *soak {
 		Registries: []string{proxy.Host},
 		Config:     soakConfig,
 		Env:        soakEnv,
-	}
-	if *soakFile != "" {
-		options.Env = append(slices.Clone(soakEnv), soakCollect)
 	}
 	s.daemon = startDaemon(t, options)
 	for _, base := range []harness.Base{{Layers: 4}, {Layers: 6, Zstd: true}, {Layers: 8}, {Layers: 10, Zstd: true}} {
