@@ -26,7 +26,6 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/moby/buildkit/util/contentutil"
-	"github.com/moby/buildkit/util/progress"
 	"github.com/moby/buildkit/worker"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -653,22 +652,11 @@ func TestModesOfAnExporter(t *testing.T) {
 	}
 }
 
-// clientLines runs f with a progress writer and returns what the client sees.
-func clientLines(t *testing.T, ctx context.Context, f func(ctx context.Context)) []string {
-	t.Helper()
-	reader, ctx, closeProgress := progress.NewContext(ctx)
-	f(ctx)
-	closeProgress(nil)
-	var lines []string
-	for {
-		updates, err := reader.Read(context.WithoutCancel(ctx))
-		if err != nil {
-			break
-		}
-		for _, p := range updates {
-			if strings.HasPrefix(p.ID, "cache guard") && !slices.Contains(lines, p.ID) {
-				lines = append(lines, p.ID)
-			}
+// clientLines runs f and returns the lines of the guard that the client sees.
+func clientLines(ctx context.Context, f func(context.Context)) (lines []string) {
+	for _, p := range clientProgress(ctx, f) {
+		if strings.HasPrefix(p.ID, "cache guard") && !slices.Contains(lines, p.ID) {
+			lines = append(lines, p.ID)
 		}
 	}
 	return lines
@@ -697,7 +685,7 @@ func TestOneLineForEachExportWithCombinations(t *testing.T) {
 			target := contentutil.NewBuffer()
 			e := decorated(t, g, "registry", contentExporter(target, compression.New(compression.Zstd)), askFor(compression.Zstd))
 			addRecords(t, test.cache, g.Worker(test.cache.worker()), e, e.Config().Compression, test.refs...)
-			lines := clientLines(t, ctx, func(ctx context.Context) { finalize(t, ctx, e, target) })
+			lines := clientLines(ctx, func(ctx context.Context) { finalize(t, ctx, e, target) })
 			assert.Equal(t, test.client, lines)
 			var levels []logrus.Level
 			for _, entry := range hook.AllEntries() {

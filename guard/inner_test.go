@@ -264,7 +264,7 @@ func TestNothingIsKeptBetweenExports(t *testing.T) {
 			assert.Equal(t, 12*layerSize, e.layersSize)
 			assert.Len(t, e.size.numbers, 1)
 		}
-		lines := clientLines(t, c.Ctx, func(ctx context.Context) {
+		lines := clientLines(c.Ctx, func(ctx context.Context) {
 			_, err := e.Finalize(ctx)
 			require.NoError(t, err)
 		})

@@ -105,7 +105,7 @@ func TestReportOfAnExport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, hook := logged(t.Context())
 			var written bool
-			lines := clientLines(t, ctx, func(ctx context.Context) {
+			lines := clientLines(ctx, func(ctx context.Context) {
 				written = tc.tally.report(ctx, &export{exporterType: "s3"}, "gzip")
 			})
 			assert.Equal(t, tc.lines, messages(hook))

@@ -7,20 +7,26 @@ import (
 	"github.com/moby/buildkit/util/progress"
 )
 
-// clientWarnings runs f with a progress writer and returns the warnings that the client sees.
-func clientWarnings(ctx context.Context, f func(context.Context)) (warnings []string) {
+// clientProgress runs f with a progress writer and returns what the client is sent.
+func clientProgress(ctx context.Context, f func(context.Context)) (sent []*progress.Progress) {
 	reader, watched, closeProgress := progress.NewContext(ctx)
 	f(watched)
 	closeProgress(nil)
 	for {
-		updates, err := reader.Read(ctx)
+		updates, err := reader.Read(context.WithoutCancel(ctx))
 		if err != nil {
-			return warnings
+			return sent
 		}
-		for _, p := range updates {
-			if w, ok := p.Sys.(client.VertexWarning); ok {
-				warnings = append(warnings, string(w.Short))
-			}
+		sent = append(sent, updates...)
+	}
+}
+
+// clientWarnings runs f and returns the warnings that the client sees.
+func clientWarnings(ctx context.Context, f func(context.Context)) (warnings []string) {
+	for _, p := range clientProgress(ctx, f) {
+		if w, ok := p.Sys.(client.VertexWarning); ok {
+			warnings = append(warnings, string(w.Short))
 		}
 	}
+	return warnings
 }
