@@ -79,6 +79,20 @@ func TestInline(t *testing.T) {
 	}
 }
 
+// TestImageWithoutCache has images whose config or layers leave nothing to import.
+func TestImageWithoutCache(t *testing.T) {
+	l := newLayout(t)
+	gone := ocispecs.Descriptor{Digest: digest.FromString("gone")}
+	for verdict, config := range map[string]ocispecs.Descriptor{
+		"broken: the config " + gone.Digest.String() + " is missing":                   gone,
+		"broken: the config of the image cannot be read: unexpected end of JSON input": l.write(t, []byte("[")),
+		"broken: the image has no layers, and so no cache":                             l.json(t, imageConfig{Cache: []byte("[]")}),
+	} {
+		l.tag(t, l.json(t, ocispecs.Manifest{MediaType: ocispecs.MediaTypeImageManifest, Config: config, Layers: []ocispecs.Descriptor{}}))
+		assert.Equal(t, verdict, l.read(t).Verdict())
+	}
+}
+
 // TestLayersOfAnImage has a layer in two blobs, of which the manifest describes one as estargz.
 func TestLayersOfAnImage(t *testing.T) {
 	l := newLayout(t)
@@ -95,7 +109,8 @@ func TestLayersOfAnImage(t *testing.T) {
 	assert.Empty(t, found.Platform, "the config names none")
 }
 
-// TestPlatforms has an index of two images with inline cache, and an attestation.
+// TestPlatforms has an index of two images with inline cache, of two that cannot be read, and
+// of an attestation.
 func TestPlatforms(t *testing.T) {
 	l := newLayout(t)
 	var images []ocispecs.Descriptor
@@ -108,14 +123,17 @@ func TestPlatforms(t *testing.T) {
 	attestation := l.json(t, ocispecs.Manifest{Config: l.json(t, "attestation")})
 	attestation.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 	gone := ocispecs.Descriptor{Digest: digest.FromString("gone"), Platform: &ocispecs.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}}
-	l.tag(t, l.json(t, ocispecs.Index{MediaType: ocispecs.MediaTypeImageIndex, Manifests: append(images, images[0], attestation, gone)}))
+	ambiguous := l.write(t, []byte(`{"config":{},"manifests":[]}`))
+	ambiguous.Platform = &ocispecs.Platform{OS: "linux", Architecture: "s390x"}
+	l.tag(t, l.json(t, ocispecs.Index{MediaType: ocispecs.MediaTypeImageIndex, Manifests: append(images, images[0], attestation, gone, ambiguous)}))
 	found, err := Read(t.Context(), Directory(l.dir))
 	require.NoError(t, err)
-	require.Len(t, found, 3)
-	for i, want := range []string{"linux/amd64", "linux/arm64", "linux/arm/v7"} {
+	require.Len(t, found, 4)
+	for i, want := range []string{"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"} {
 		assert.Equal(t, l.dir+":latest for "+want, found[i].Title())
 	}
 	assert.Equal(t, "fine: 1 of 1 records have a result", found[0].Verdict())
 	assert.Equal(t, "fine: 1 of 1 records have a result", found[1].Verdict())
 	assert.Equal(t, "broken: the manifest of the image is missing", found[2].Verdict())
+	assert.Contains(t, found[3].Verdict(), "broken: the manifest cannot be imported: invalid ambiguous manifest")
 }

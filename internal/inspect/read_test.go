@@ -251,6 +251,11 @@ func TestBadDescriptors(t *testing.T) {
 	l.tag(t, l.write(t, []byte(`{"layers":[],"config":{"size":"large"}}`)))
 	assert.Contains(t, l.read(t).Verdict(), "broken: the manifest cannot be imported: json: cannot unmarshal string")
 	l.cache(t, marshal(t, chainOf(layer)), layer)
+	config := l.json(t, chainOf(layer))
+	config.MediaType, config.Size = cacheconfig.CacheConfigMediaTypeV0, config.Size+1
+	l.tag(t, l.json(t, ocispecs.Index{MediaType: ocispecs.MediaTypeImageIndex, Manifests: []ocispecs.Descriptor{config}}))
+	assert.Equal(t, fmt.Sprintf("broken: the config has %d bytes, and the manifest says %d (and 2 more)", config.Size-1, config.Size), l.read(t).Verdict())
+	l.cache(t, marshal(t, chainOf(layer)), layer)
 	size := l.top.Size
 	l.top.Size = 1
 	l.tag(t, l.top)

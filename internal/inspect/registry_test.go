@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,17 +59,36 @@ type pushed struct {
 func (p pushed) RawManifest() ([]byte, error)        { return p.data, nil }
 func (p pushed) MediaType() (types.MediaType, error) { return p.mediaType, nil }
 
-func TestRegistryWithoutABlob(t *testing.T) {
-	l := newLayout(t)
-	layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "b", gzip)}
-	l.cache(t, marshal(t, chainOf(layers...)), layers...)
-	require.NoError(t, os.Remove(l.path(layers[1].Digest)))
-	place, err := NewRegistry(l.push(t))
-	require.NoError(t, err)
-	found, err := Read(t.Context(), place)
-	require.NoError(t, err)
-	require.Len(t, found, 1)
-	assert.Equal(t, "broken: 1 blob is missing, such as "+layers[1].Digest.String(), found[0].Verdict())
+// TestRegistryWithoutAPart has something in a manifest that the registry has not.
+func TestRegistryWithoutAPart(t *testing.T) {
+	for part, verdict := range map[string]string{
+		"layer":  "broken: 1 blob is missing, such as %s",
+		"config": "broken: the config %s is missing",
+		"image":  "broken: the manifest of the image is missing",
+	} {
+		t.Run(part, func(t *testing.T) {
+			l := newLayout(t)
+			layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "b", gzip)}
+			config := marshal(t, chainOf(layers...))
+			l.cache(t, config, layers...)
+			gone := layers[1].Digest
+			switch part {
+			case "config":
+				gone = digest.FromBytes(config)
+			case "image":
+				image := l.json(t, ocispecs.Manifest{MediaType: ocispecs.MediaTypeImageManifest})
+				l.tag(t, l.json(t, ocispecs.Index{MediaType: ocispecs.MediaTypeImageIndex, Manifests: []ocispecs.Descriptor{image}}))
+				gone = image.Digest
+			}
+			require.NoError(t, os.Remove(l.path(gone)))
+			place, err := NewRegistry(l.push(t))
+			require.NoError(t, err)
+			found, err := Read(t.Context(), place)
+			require.NoError(t, err)
+			require.Len(t, found, 1)
+			assert.Equal(t, strings.ReplaceAll(verdict, "%s", gone.String()), found[0].Verdict())
+		})
+	}
 }
 
 // TestRegistryThatIsAway holds that an error of the way to a cache is no verdict on it.
