@@ -175,6 +175,9 @@ func TestDamagedDataIsNamed(t *testing.T) {
 
 // TestLastRunIsRead holds that the report finds what the commands write into their pages.
 func TestLastRunIsRead(t *testing.T) {
-	assert.Regexp(t, lastRun, harness.LastRun("bkguard-1")+", go1.\n")
-	assert.Regexp(t, lastRun, harness.LastRun("bkguard-1")+",\nwhich")
+	for _, rest := range []string{", go1.\n", ",\nwhich", ".\n", " beside others"} {
+		found := lastRun.FindStringSubmatch(harness.LastRun("bkguard-1.0.0-abc") + rest)
+		require.NotNil(t, found, "followed by %q", rest)
+		assert.Equal(t, "bkguard-1.0.0-abc", found[2], "followed by %q", rest)
+	}
 }

@@ -8,7 +8,7 @@ import (
 
 // lastRun is what a page says of the command that has written it: the day, and the guarded
 // daemon.
-var lastRun = regexp.MustCompile(`Last run on (\d{4}-\d{2}-\d{2})\s+with (bkguard-[^\s,]+)[\s,]`)
+var lastRun = regexp.MustCompile(`Last run on (\d{4}-\d{2}-\d{2})\s+with (bkguard-\S+?)[.,]?\s`)
 
 // lastRuns reads the pages of a directory.
 func lastRuns(docs string) (map[string]string, error) {
