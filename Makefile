@@ -75,28 +75,35 @@ demo-docker: demonstrated ## play the same on stock and on guarded Docker Engine
 	+$(TOGETHER) $(ENGINES)
 	go run ./test/demo -docker
 
-# In ./test, what is tested runs in other processes: daemons, of which some have the race
-# detector in them. It would only make the base images of the tests slow. These processes
-# also wait, for each other and for the disk, so that more of them run than there are CPUs.
+# The tests of packages sync small files thousands of times, which would mostly wait for the
+# disk: their files are in memory. What go compiles is large, and stays on the disk.
+IN_MEMORY = unshare --mount sh -c 'mount -t tmpfs tmpfs /dev/shm && exec env GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=/dev/shm "$$@"' sh
+
+# In ./test and ./test/demo, what is tested runs in other processes: daemons, of which some
+# have the race detector in them. It would only make the base images of the tests slow. These
+# processes also wait, for each other and for the disk, so that more of them run than there
+# are CPUs. Files in memory would count in the limits that daemons have there.
 #
-# The linter has vetted all by then.
+# The linter has vetted all by then. No debugger reads these programs, which link faster
+# without what it would look for.
+GO_TEST = go test -vet=off -ldflags=-w -count=1
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(TOGETHER) $(TOOLS)
-	CGO_ENABLED=1 go test -vet=off -race -count=1 $$(go list ./... | grep -v -e '/test$$' -e '/test/docker$$' -e '/test/dist$$' -e '/test/install$$')
-	go test -vet=off -count=1 -timeout 40m -parallel 4 ./test
-	cd daemon && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/... ./weave/... ./uploads/...
+	CGO_ENABLED=1 $(IN_MEMORY) $(GO_TEST) -race $$(go list ./... | grep -v -E '/test(/(demo|docker|dist|install))?$$')
+	$(GO_TEST) -timeout 40m -parallel 4 ./test ./test/demo
+	cd daemon && CGO_ENABLED=1 $(GO_TEST) -race ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
 test-docker: $(PARTS) runc systemd-analyze tini-static ## run the tests of the Docker Engine, and every block of docs/install.md
 	+$(TOGETHER) $(ENGINES) $(INSTALLERS)
-	go test -vet=off -count=1 -timeout 30m ./test/docker
-	go test -vet=off -count=1 ./test/install
-	cd engine && CGO_ENABLED=1 go test -vet=off -race -count=1 ./seam/...
+	$(GO_TEST) -timeout 30m ./test/docker
+	$(GO_TEST) ./test/install
+	cd engine && CGO_ENABLED=1 $(GO_TEST) -race ./seam/...
 
 .PHONY: test-dist
 test-dist: bin/tools/nfpm bin/tools/cyclonedx-gomod daemon/vendor/modules.txt dpkg rpm mandoc runc ## make a release twice, install it and run it
-	go test -vet=off -count=1 -timeout 30m ./test/dist
+	$(GO_TEST) -timeout 30m ./test/dist
 
 .PHONY: matrix
 matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind of cache export beside stock, for half an hour; writes docs/matrix.md
@@ -112,7 +119,7 @@ identity: $(PARTS) runc ## rebuild every kind of image from its cache beside sto
 
 .PHONY: conformance
 conformance: $(PARTS) bin/tools/ghacache bin/tools/containerd bin/tools/versitygw bin/tools/azurite runc busybox ## run upstream's own integration tests beside stock, for half an hour or more; writes docs/conformance.md
-	go run ./test/conformance -write docs/conformance.md
+	go run ./test/conformance -parallel 4 -write docs/conformance.md
 
 .PHONY: faults
 faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
@@ -121,7 +128,7 @@ faults: $(PARTS) bin/tools/toxiproxy runc ## inject every fault 20 times
 # The race detector takes several times the memory: what holds limits of it is left out.
 .PHONY: race
 race: $(PARTS) $(TOOLS) runc systemd-analyze ## run the end-to-end tests with a daemon that has the race detector in it, for minutes
-	go test -count=1 -timeout 1h -v -skip '^(TestConversionsSurvive|TestConversionsAtOnce|TestModesInFigures)$$' ./test -guarded $(CURDIR)/bin/tools/buildkitd-race
+	go test -count=1 -timeout 1h -v -skip '^(TestConversionsSurvive|TestConversionsAtOnce|TestUploadsSurvive|TestModesInFigures)$$' ./test -guarded $(CURDIR)/bin/tools/buildkitd-race
 
 .PHONY: soak
 soak: $(PARTS) runc ## export 2,000 times beside stock, for about 25 minutes, and hold that the daemon stays as it is; writes docs/benchmarks/soak.csv
@@ -157,7 +164,7 @@ MUTATED := ./config ./cost ./frontend ./guard ./internal/...
 
 .PHONY: mutants
 mutants: ## change the code in one place at a time and see a test fail, for minutes; writes docs/mutants.md
-	go run ./test/mutants -write docs/mutants.md $(MUTATED)
+	$(IN_MEMORY) go run ./test/mutants -write docs/mutants.md $(MUTATED)
 
 .PHONY: compat
 compat: $(PARTS) $(ENGINES) runc ## try other releases of buildkit and of the Docker Engine, for minutes each; writes docs/compat.md
