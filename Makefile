@@ -110,7 +110,7 @@ matrix: $(PARTS) bin/tools/versitygw bin/tools/azurite runc ## test every kind o
 	go test -count=1 -timeout 3h -parallel 4 -v -run '^TestMatrix$$' ./test -matrix $(CURDIR)/docs/matrix.md
 
 .PHONY: conversions
-conversions: $(PARTS) runc ## test every kind of conversion beside stock, for about an hour; writes docs/conversions.md
+conversions: $(PARTS) runc ## test every kind of conversion beside stock, for an hour or more; writes docs/conversions.md
 	go test -count=1 -timeout 3h -v -run '^TestConversions' ./test -conversions $(CURDIR)/docs/conversions.md
 
 .PHONY: identity
