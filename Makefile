@@ -76,7 +76,8 @@ demo-docker: demonstrated ## play the same on stock and on guarded Docker Engine
 	go run ./test/demo -docker
 
 # The tests of packages sync small files thousands of times, which would mostly wait for the
-# disk: their files are in memory. What go compiles is large, and stays on the disk.
+# disk: their files are in memory. What go compiles is large, and stays on the disk. Some wait
+# for a clock, so that one package more than there are CPUs is tested at the same time.
 IN_MEMORY = unshare --mount sh -c 'mount -t tmpfs tmpfs /dev/shm && exec env GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=/dev/shm "$$@"' sh
 
 # In ./test and ./test/demo, what is tested runs in other processes: daemons, of which some
@@ -90,7 +91,7 @@ GO_TEST = go test -vet=off -ldflags=-w -count=1
 .PHONY: test
 test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
 	+$(TOGETHER) $(TOOLS)
-	CGO_ENABLED=1 $(IN_MEMORY) $(GO_TEST) -race $$(go list ./... | grep -v -E '/test(/(demo|docker|dist|install))?$$')
+	CGO_ENABLED=1 $(IN_MEMORY) $(GO_TEST) -p $$(($$(nproc) + 1)) -race $$(go list ./... | grep -v -E '/test(/(demo|docker|dist|install))?$$')
 	$(GO_TEST) -timeout 40m -parallel 4 ./test ./test/demo
 	cd daemon && CGO_ENABLED=1 $(GO_TEST) -race ./seam/... ./weave/... ./uploads/...
 
