@@ -76,14 +76,15 @@ demo-docker: demonstrated ## play the same on stock and on guarded Docker Engine
 	go run ./test/demo -docker
 
 # The tests of packages sync small files thousands of times, which would mostly wait for the
-# disk: their files are in memory. What go compiles is large, and stays on the disk. Some wait
-# for a clock, so that one package more than there are CPUs is tested at the same time.
+# disk: their files are in memory. What go compiles is large, and stays on the disk.
 IN_MEMORY = unshare --mount sh -c 'mount -t tmpfs tmpfs /dev/shm && exec env GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=/dev/shm "$$@"' sh
 
 # In ./test and ./test/demo, what is tested runs in other processes: daemons, of which some
 # have the race detector in them. It would only make the base images of the tests slow. These
 # processes also wait, for each other and for the disk, so that more of them run than there
 # are CPUs. Files in memory would count in the limits that daemons have there.
+#
+# Some packages wait for a clock: one more than there are CPUs is tested at the same time.
 #
 # The linter has vetted all by then. No debugger reads these programs, which link faster
 # without what it would look for.
