@@ -90,6 +90,26 @@ replace github.com/bkguard/bkguard => ../
 `, string(got))
 }
 
+// TestOldestPromisedReleaseCompiles holds that neither the library nor its tests use what the
+// oldest promised release does not have. The command, which tries more, is not run with each change.
+func TestOldestPromisedReleaseCompiles(t *testing.T) {
+	root, err := findCheckout(t.Context())
+	require.NoError(t, err)
+	var oldest string
+	for _, r := range releases {
+		if r.promised {
+			oldest = r.version
+		}
+	}
+	require.NoError(t, root.withWorkspace(t.Context(), oldest, func(w workspace) error {
+		if err := w.require(t.Context()); err != nil {
+			return err
+		}
+		_, err := command(t.Context(), w.dir, "go", append([]string{"vet"}, library...)...)
+		return err
+	}))
+}
+
 func TestFailureIsOneLine(t *testing.T) {
 	ended := errors.New("exit status 1")
 	for want, output := range map[string]string{

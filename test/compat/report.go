@@ -20,7 +20,8 @@ dependencies that upstream has built it with. [upgrading.md](upgrading.md) says
 how to move to another one.
 
 - *modules*: the requirements can be met.
-- *guard*: the packages of the library compile.
+- *guard*: the packages of the library compile, in continuous integration also with the oldest
+  promised release.
 - *tests*: their tests pass, among them those beside upstream's own code.
 - *weave*: upstream's main.go has the three calls that the guard takes part in.
 - *daemon*: buildkitd builds, and says its version.
