@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/util/compression"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,14 +29,12 @@ func TestUnlazyPullsWhatIsNotHere(t *testing.T) {
 			} else {
 				ref = c.Chain(t, layers, compression.Zstd)
 			}
-			w := newTestGuard(t, config.Config{}).Worker(c.worker())
-			remotes, err := getRemotes(c.Ctx, w, ref, requested(compression.Gzip), true)
-			require.NoError(t, err)
-			require.NoError(t, remotes[0].Provider.(cache.Unlazier).Unlazy(c.Ctx))
+			remote := exportedRemote(t, c, ref)
+			require.NoError(t, remote.Provider.(*provider).Unlazy(c.Ctx))
 			if lazy {
 				assert.EqualValues(t, layers, pulled.Reads.Load())
 			}
-			for _, desc := range remotes[0].Descriptors {
+			for _, desc := range remote.Descriptors {
 				_, err := c.Store.Info(c.Ctx, desc.Digest)
 				assert.NoError(t, err)
 			}
@@ -47,9 +46,20 @@ func TestUnlazyPullsWhatIsNotHere(t *testing.T) {
 func TestUnlazyFails(t *testing.T) {
 	c := newTestCache(t)
 	lazy, _ := c.Lazy(t, 1)
-	remotes, err := getRemotes(c.Ctx, newTestGuard(t, config.Config{}).Worker(c.worker()), lazy, requested(compression.Gzip), true)
-	require.NoError(t, err)
+	remote := exportedRemote(t, c, lazy)
 	gone, leave := context.WithCancel(c.Ctx)
 	leave()
-	require.ErrorIs(t, remotes[0].Provider.(cache.Unlazier).Unlazy(gone), context.Canceled)
+	require.ErrorIs(t, remote.Provider.(*provider).Unlazy(gone), context.Canceled)
+}
+
+// exportedRemote is the remote of a ref that a decorated exporter is given.
+func exportedRemote(t *testing.T, c *testCache, ref cache.ImmutableRef) *solver.Remote {
+	t.Helper()
+	g := newTestGuard(t, config.Config{})
+	e := g.newExport("registry", "", nil)
+	t.Cleanup(func() { e.close(c.Ctx) })
+	remotes, err := getRemotes(c.Ctx, g.Worker(c.worker()), ref, requested(exportCompression{Type: compression.Gzip, export: e}), true)
+	require.NoError(t, err)
+	require.Len(t, remotes, 1)
+	return remotes[0]
 }
