@@ -34,6 +34,8 @@ func TestEngineFileIsStrict(t *testing.T) {
 	} {
 		_, err := ParseEngine("bkguard.toml", []byte(text))
 		assert.EqualError(t, err, want)
+		_, err = EngineSettings("bkguard.toml", []byte(text))
+		assert.EqualError(t, err, want)
 	}
 }
 

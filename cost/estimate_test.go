@@ -36,6 +36,13 @@ func TestEstimateSaturates(t *testing.T) {
 	assert.Equal(t, Estimate{Layers: 2, Compressions: 1, Remotes: 1}, NewEstimate([]int{0, -1}))
 }
 
+func TestSumSaturates(t *testing.T) {
+	assert.Equal(t, uint64(3), AddSaturating(1, 2))
+	assert.Equal(t, uint64(math.MaxUint64), AddSaturating(math.MaxUint64-1, 1), "the last that fits")
+	assert.Equal(t, uint64(math.MaxUint64), AddSaturating(math.MaxUint64, 1))
+	assert.Equal(t, uint64(math.MaxUint64), AddSaturating(1<<63, 1<<63+1))
+}
+
 func TestCombinationsAreReadable(t *testing.T) {
 	for want, blobs := range map[string][]int{
 		"1":      {3},

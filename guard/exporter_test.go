@@ -252,6 +252,19 @@ func TestUnknownPreferenceIsRefused(t *testing.T) {
 	assert.EqualError(t, err, `unknown guard-prefer "smalest", did you mean "smallest"? (allowed: requested, smallest, main)`)
 }
 
+// TestUnknownCompressionIsRefused has an exporter that does not look at the attributes, as that
+// for gha: the guard does.
+func TestUnknownCompressionIsRefused(t *testing.T) {
+	g := newTestGuard(t, config.Config{})
+	funcs := g.CacheExporters(map[string]remotecache.ResolveCacheExporterFunc{"gha": contentExporter(nil, compression.New(compression.Gzip))})
+	for key, value := range map[string]string{"compression": "lzma", "compression-level": "high", "force-compression": "perhaps"} {
+		attrs := map[string]string{"compression": "zstd"}
+		attrs[key] = value
+		_, err := funcs["gha"](t.Context(), nil, attrs)
+		assert.ErrorContains(t, err, value, key)
+	}
+}
+
 // TestOneChoiceForALayerOfSeveralRecords has two refs with the same layer, one
 // of which owns it in gzip and one in zstd. Upstream uploads it twice.
 func TestOneChoiceForALayerOfSeveralRecords(t *testing.T) {

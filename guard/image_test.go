@@ -169,6 +169,27 @@ func TestRewrittenLayersWaitForMemory(t *testing.T) {
 	}), stock.Chain(t, imageLayers))(), rewritten)
 }
 
+// TestRewrittenLayersArePulled has a base image that was never pulled.
+func TestRewrittenLayersArePulled(t *testing.T) {
+	c := newTestCache(t)
+	lazy, pulled := c.Lazy(t, imageLayers)
+	g := newTestGuard(t, config.Config{})
+	i := g.newImageExport(&sourceInstance{config: compression.New(compression.Gzip)}, true)
+	remotes, err := i.waiting(sourceOf(lazy)).Ref.GetRemotes(c.Ctx, true, requested(compression.Gzip), false, nil)
+	require.NoError(t, err)
+	require.Len(t, remotes, 1)
+	p := remotes[0].Provider.(*rewriteProvider)
+
+	gone, leave := context.WithCancel(c.Ctx)
+	leave()
+	require.ErrorIs(t, p.Unlazy(gone), context.Canceled)
+	require.NoError(t, p.Unlazy(c.Ctx))
+	assert.EqualValues(t, imageLayers, pulled.Reads.Load())
+
+	here := i.rewriting(c.Store, compression.New(compression.Gzip)).(*rewriteProvider)
+	assert.NoError(t, here.Unlazy(c.Ctx), "a store has all that it can have")
+}
+
 // TestRewrittenLayersDoNotWaitForThemselves has memory for one layer only, whose blob
 // upstream opens a second time while it reads it, to see whether it is estargz
 // (util/compression, decompress).

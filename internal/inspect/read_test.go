@@ -257,6 +257,37 @@ func TestBadDescriptors(t *testing.T) {
 	assert.Equal(t, size, l.read(t).ManifestSize, "what there is counts, not what the index says")
 }
 
+// ending is a context that ends when it was asked a number of times.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (e *ending) Err() error {
+	if e.left == 0 {
+		return context.Canceled
+	}
+	e.left--
+	return nil
+}
+
+// TestReadEndsWithItsContext ends the context wherever a cache is checked.
+func TestReadEndsWithItsContext(t *testing.T) {
+	l := newLayout(t)
+	layers := []ocispecs.Descriptor{l.layer(t, "a", gzip), l.layer(t, "b", gzip), l.layer(t, "b", zstd)}
+	l.cache(t, marshal(t, chainOf(layers[:2]...)), layers...)
+	asked := 0
+	for ; ; asked++ {
+		found, err := Read(&ending{t.Context(), asked}, Directory(l.dir))
+		if err == nil {
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.Nil(t, found)
+	}
+	assert.Equal(t, 6, asked, "each of two records is checked for its results, its blobs and its input")
+}
+
 // TestSameLayerTwiceInOneChain has a layer in two blobs that an image has, both of them.
 func TestSameLayerTwiceInOneChain(t *testing.T) {
 	l := newLayout(t)

@@ -118,14 +118,14 @@ func TestCopyOnceTellsThatItIsTorn(t *testing.T) {
 	assert.Equal(t, "copy "+path+": it changes faster than it can be copied; try again when the daemon has less to do", err.Error())
 }
 
-// touched is a context that calls a function whenever it is asked.
+// touched is a context that calls a function whenever it was asked.
 type touched struct {
 	context.Context
 	touch func()
 }
 
 func (c *touched) Err() error {
-	c.touch()
+	defer c.touch()
 	return c.Context.Err()
 }
 

@@ -164,6 +164,17 @@ func TestEndedContext(t *testing.T) {
 	assert.Empty(t, left)
 }
 
+// TestNoRoomForCopies has no directory for temporary files.
+func TestNoRoomForCopies(t *testing.T) {
+	c := cachetest.New(t)
+	none := filepath.Join(t.TempDir(), "none")
+	t.Setenv("TMPDIR", none)
+	_, err := Root(t.Context(), c.Root, "")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	assert.ErrorContains(t, err, "make room for copies: ")
+	assert.ErrorContains(t, err, none)
+}
+
 // TestFilesAreClosed looks for files of the root, and of the copies, that are open afterwards.
 func TestFilesAreClosed(t *testing.T) {
 	c := cachetest.New(t)

@@ -35,7 +35,6 @@ var explanations = []explanation{
 	{"internal/conversions/compressor.go", `bklog.L.WithField("stack", string(debug.Stack())).WithError(*err).Error("layer not compressed")`, `bklog.L.WithField("stack", string(debug.Stack())).WithError(*err).Error("layer n ... left out`, "only a line of the log"},
 	{"internal/inspect/blobs.go", "if c.Form == Inline || c.Blobs == c.Layers {", "c.Blobs == c.Layers taken as false", "with a blob for each layer none is found twice, only later"},
 	{"internal/inspect/bottoms.go", "return at > 0 && len(chain) > len(below)-at && slices.Equal(chain[:len(below)-at], below[at:])", "at > 0 also when equal", "a chain that begins with the bottom of an input is left out by anyBottom"},
-	{"internal/inspect/check.go", "return c.checkBottoms(ctx)", "c.checkBottoms(ctx) without its error", "the error is the end of the context, for which the steps before look too"},
 	{"internal/inspect/difference.go", "path = path[:0]", "path = path[:0] left out", "layers that have their name get the same one again"},
 	{"internal/inspect/difference.go", `for i := top; i >= 0 && i < len(ids) && ids[i] == "" && len(path) <= len(ids); i = c.config.Layers[i].ParentIndex {`, `ids[i] == "" taken as true`, "layers that have their name get the same one again"},
 	{"internal/inspect/difference.go", `for i := top; i >= 0 && i < len(ids) && ids[i] == "" && len(path) <= len(ids); i = c.config.Layers[i].ParentIndex {`, "len(path) <= len(ids) not when equal", "only a path that goes round in a circle is so long, and no result has it"},
