@@ -257,17 +257,18 @@ func TestBadDescriptors(t *testing.T) {
 	assert.Equal(t, size, l.read(t).ManifestSize, "what there is counts, not what the index says")
 }
 
-// ending is a context that ends when it was asked a number of times.
+// ending is a context that has ended when it was asked a number of times. It says so only once,
+// as no context does, so that nobody but who has asked then can return the error.
 type ending struct {
 	context.Context
 	left int
 }
 
 func (e *ending) Err() error {
-	if e.left == 0 {
+	e.left--
+	if e.left == -1 {
 		return context.Canceled
 	}
-	e.left--
 	return nil
 }
 
