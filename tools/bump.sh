@@ -69,6 +69,8 @@ for mod in go.mod $(git ls-files '*/go.mod'); do
 		stop "$mod cannot require $new; git checkout -- '*go.mod' '*go.sum' goes back"
 done
 
+tools/align.sh || stop "a tool cannot have what $new has; git checkout -- '*go.mod' '*go.sum' goes back"
+
 named=$(git grep -lF "$old" -- $mentions) || true
 for file in $named; do
 	echo "$file"
