@@ -38,16 +38,21 @@ INSTALLERS := bin/tools/docker bin/tools/kustomize bin/tools/kubecheck bin/tools
 TOOLS := bin/tools/buildkitd-race bin/tools/example-daemon bin/tools/ghacache bin/tools/containerd bin/tools/toxiproxy bin/tools/buildx bin/tools/versitygw bin/tools/azurite \
 	bin/tools/actionlint bin/tools/kustomize bin/tools/kubecheck bin/tools/promtool bin/tools/grafana
 
+# What debuggers read is a seventh of the compiler's work, and no release has it: for a
+# debugger, make DEBUGGED= bin/buildkitd.
+DEBUGGED ?= -gcflags=all=-dwarf=false
 # Packages compiled without their paths serve every module here: the vendored
-# daemon, the tests and the linter have most of theirs in common.
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+# daemon, the tests and the linter have most of theirs in common, and so have the tools
+# where they have the same version (tools/align.sh).
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath $(DEBUGGED))
 # Programs are static, as upstream's releases are: they run on any distribution. The race
 # detector needs C, and so do btrfs and the quotas of the Docker Engine.
 export CGO_ENABLED := 0
 
-# Links and downloads leave a core idle: what has little in common is built two at a time.
 # The compiler collects its garbage less often than other programs should.
-TOGETHER := GOGC=400 $(MAKE) --no-print-directory -j2
+COMPILE := GOGC=400
+# Links and downloads leave a core idle: what has little in common is built two at a time.
+TOGETHER := $(COMPILE) $(MAKE) --no-print-directory -j2
 
 .PHONY: all
 all: $(PROGRAMS) ## build bin/buildkitd, with the guard in it, bin/buildctl and bin/bkguard
@@ -82,23 +87,25 @@ IN_MEMORY = unshare --mount sh -c 'mount -t tmpfs tmpfs /dev/shm && exec env GOT
 # In ./test and ./test/demo, what is tested runs in other processes: daemons, of which some
 # have the race detector in them. It would only make the base images of the tests slow. These
 # processes also wait, for each other and for the disk, so that more of them run than there
-# are CPUs. Files in memory would count in the limits that daemons have there.
+# are CPUs.
 #
 # Some packages wait for a clock: one more than there are CPUs is tested at the same time.
 #
 # The linter has vetted all by then. No debugger reads these programs, which link faster
 # without what it would look for.
-GO_TEST = go test -vet=off -ldflags=-w -count=1
+GO_TEST = $(COMPILE) go test -exec 'env -u GOGC' -vet=off -ldflags=-w -count=1
 .PHONY: test
-test: lint $(PARTS) runc systemd-analyze ## run the linter and every test
-	+$(TOGETHER) $(TOOLS)
+test: systemd-analyze ## run the linter and every test
+	+$(TOGETHER) lint-daemon
+	+$(MAKE) --no-print-directory demonstrated
+	+$(TOGETHER) bin/bkguard $(TOOLS)
 	CGO_ENABLED=1 $(IN_MEMORY) $(GO_TEST) -p $$(($$(nproc) + 1)) -race $$(go list ./... | grep -v -E '/test(/(compat|demo|docker|dist|install))?$$')
 	$(GO_TEST) -timeout 40m -parallel 4 ./test ./test/demo
 	cd daemon && CGO_ENABLED=1 $(GO_TEST) -race ./seam/... ./weave/... ./uploads/...
 
 .PHONY: test-docker
-test-docker: $(PARTS) runc systemd-analyze tini-static ## run the tests of the Docker Engine, and every block of docs/install.md
-	+$(TOGETHER) $(ENGINES) $(INSTALLERS)
+test-docker: $(PARTS) runc systemd-analyze tini-static ## run the linter and the tests of the Docker Engine, and every block of docs/install.md
+	+$(TOGETHER) lint-engine $(ENGINES) $(INSTALLERS)
 	$(GO_TEST) -timeout 30m ./test/docker
 	$(GO_TEST) ./test/install
 	cd engine && CGO_ENABLED=1 $(GO_TEST) -race ./seam/...
@@ -186,12 +193,14 @@ SOURCE_DATE_EPOCH ?= $(if $(COMMIT),$(shell git log -1 --format=%ct),0)
 dist: $(RELEASED) bin/tools/nfpm bin/tools/cyclonedx-gomod ## make a release in dist, archives and packages for PLATFORMS; minutes the first time
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) tools/dist.sh $(GUARD_VERSION) $(BUILDKIT_VERSION) $(PLATFORMS)
 
-.PHONY: lint
-lint: bin/tools/golangci-lint daemon/vendor/modules.txt engine/vendor/modules.txt ## run golangci-lint
-	bin/tools/golangci-lint run ./...
-	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/... ./uploads/...
-	cd engine && CGO_ENABLED=1 ../bin/tools/golangci-lint run ./seam/...
-	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
+.PHONY: lint lint-daemon lint-engine
+lint: lint-daemon lint-engine ## run golangci-lint
+lint-daemon: bin/tools/golangci-lint daemon/vendor/modules.txt
+	bin/tools/golangci-lint run --allow-parallel-runners ./...
+	cd daemon && ../bin/tools/golangci-lint run --allow-parallel-runners ./seam/... ./weave/... ./uploads/...
+	cd examples/daemon && ../../bin/tools/golangci-lint run --allow-parallel-runners ./...
+lint-engine: bin/tools/golangci-lint engine/vendor/modules.txt
+	cd engine && ../bin/tools/golangci-lint run --allow-parallel-runners ./seam/...
 
 .PHONY: diff
 diff: daemon/overlay/overlay.json engine/overlay/overlay.json ## show what differs from upstream's sources, of buildkitd and of dockerd
@@ -203,7 +212,7 @@ diff: daemon/overlay/overlay.json engine/overlay/overlay.json ## show what diffe
 
 .PHONY: clean
 clean: ## remove what was built; the caches of go stay
-	rm -rf bin dist daemon/vendor daemon/overlay engine/vendor engine/overlay
+	rm -rf bin dist daemon/vendor daemon/overlay engine/vendor engine/overlay tools/promtool/upstream
 
 # What only the distribution has: runc needs its libseccomp, npm its node.
 .PHONY: runc npm systemd-analyze tini-static dpkg rpm mandoc busybox
@@ -298,10 +307,10 @@ bin/tools/ghacache: $(wildcard tools/ghacache/*)
 	@echo "building $@"
 	cd tools/ghacache && go build -o ../../$@ .
 
-# containerd looks for its shim beside itself.
+# containerd looks for its shim beside itself. Kubernetes is not among its clients here.
 bin/tools/containerd: tools/containerd/go.mod tools/containerd/go.sum
-	@echo "building $@: about two minutes the first time"
-	cd tools/containerd && go build -o ../../bin/tools/ github.com/containerd/containerd/v2/cmd/containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+	@echo "building $@: about a minute the first time"
+	cd tools/containerd && go build -tags no_cri -o ../../bin/tools/ github.com/containerd/containerd/v2/cmd/containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 
 bin/tools/toxiproxy: tools/toxiproxy/go.mod tools/toxiproxy/go.sum
 	@echo "building $@: about half a minute the first time"
@@ -340,10 +349,15 @@ bin/tools/kubecheck: $(wildcard tools/kubecheck/*)
 	@echo "building $@: about a minute the first time"
 	cd tools/kubecheck && go build -o ../../$@ .
 
-# Service discovery, which nothing here uses, would be a fifth of its packages.
+# Service discovery, which nothing here uses, would be two thirds of what is compiled. There
+# is a tag for all of it but Kubernetes, which the check of a scrape configuration knows by
+# name: main.go is built without that case.
 bin/tools/promtool: tools/promtool/go.mod tools/promtool/go.sum
-	@echo "building $@: about two minutes the first time"
-	cd tools/promtool && go build -tags remove_all_sd -o ../../$@ github.com/prometheus/prometheus/cmd/promtool
+	@echo "building $@: about a minute the first time"
+	rm -rf tools/promtool/upstream && mkdir tools/promtool/upstream
+	cd tools/promtool && cp --no-preserve=mode $$(go list -f '{{range .GoFiles}}{{$$.Dir}}/{{.}} {{end}}' github.com/prometheus/prometheus/cmd/promtool) upstream
+	sed -i -e '/discovery\/kubernetes"$$/d' -e '/case \*kubernetes\.SDConfig:/,/case /{/case \*kubernetes\./d;/case /!d}' tools/promtool/upstream/main.go
+	cd tools/promtool && go build -tags remove_all_sd -o ../../$@ ./upstream
 
 # The directory appears when all of it is there.
 bin/tools/azurite bin/tools/gitlabci bin/tools/grafana: bin/tools/%: tools/%/package.json tools/%/package-lock.json | npm
