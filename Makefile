@@ -349,7 +349,7 @@ bin/tools/kubecheck: $(wildcard tools/kubecheck/*)
 	@echo "building $@: about a minute the first time"
 	cd tools/kubecheck && go build -o ../../$@ .
 
-# Service discovery, which nothing here uses, would be two thirds of what is compiled. There
+# Service discovery, which nothing here uses, would be more than half of what is compiled. There
 # is a tag for all of it but Kubernetes, which the check of a scrape configuration knows by
 # name: main.go is built without that case.
 bin/tools/promtool: tools/promtool/go.mod tools/promtool/go.sum
