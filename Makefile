@@ -87,12 +87,12 @@ IN_MEMORY = unshare --mount sh -c 'mount -t tmpfs tmpfs /dev/shm && exec env GOT
 # In ./test and ./test/demo, what is tested runs in other processes: daemons, of which some
 # have the race detector in them. It would only make the base images of the tests slow. These
 # processes also wait, for each other and for the disk, so that more of them run than there
-# are CPUs.
+# are CPUs. Files in memory would count in the limits that daemons have there.
 #
 # Some packages wait for a clock: one more than there are CPUs is tested at the same time.
 #
 # The linter has vetted all by then. No debugger reads these programs, which link faster
-# without what it would look for.
+# without what it would look for. GOGC is for the compiler, and not for what is tested.
 GO_TEST = $(COMPILE) go test -exec 'env -u GOGC' -vet=off -ldflags=-w -count=1
 .PHONY: test
 test: systemd-analyze ## run the linter and every test
@@ -196,11 +196,11 @@ dist: $(RELEASED) bin/tools/nfpm bin/tools/cyclonedx-gomod ## make a release in 
 .PHONY: lint lint-daemon lint-engine
 lint: lint-daemon lint-engine ## run golangci-lint
 lint-daemon: bin/tools/golangci-lint daemon/vendor/modules.txt
-	bin/tools/golangci-lint run --allow-parallel-runners ./...
-	cd daemon && ../bin/tools/golangci-lint run --allow-parallel-runners ./seam/... ./weave/... ./uploads/...
-	cd examples/daemon && ../../bin/tools/golangci-lint run --allow-parallel-runners ./...
+	bin/tools/golangci-lint run ./...
+	cd daemon && ../bin/tools/golangci-lint run ./seam/... ./weave/... ./uploads/...
+	cd examples/daemon && ../../bin/tools/golangci-lint run ./...
 lint-engine: bin/tools/golangci-lint engine/vendor/modules.txt
-	cd engine && ../bin/tools/golangci-lint run --allow-parallel-runners ./seam/...
+	cd engine && ../bin/tools/golangci-lint run ./seam/...
 
 .PHONY: diff
 diff: daemon/overlay/overlay.json engine/overlay/overlay.json ## show what differs from upstream's sources, of buildkitd and of dockerd
