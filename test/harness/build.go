@@ -169,11 +169,13 @@ func (b Build) args(progress, dir string) []string {
 
 var (
 	progressStep   = regexp.MustCompile(`(?m)^#(\d+) \[[^\]]*\] (?:RUN|COPY|ADD) `)
-	progressCached = regexp.MustCompile(`(?m)^#(\d+) CACHED$`)
+	progressCached = regexp.MustCompile(`(?m)^#(\d+) (?:CACHED$|sha256:[0-9a-f]{64} )`)
 )
 
 // parseProgress counts steps by their number: a step is announced as
-// "#7 [stage 2/4] RUN ..." and "#7 CACHED" follows if it was not executed.
+// "#7 [stage 2/4] RUN ..." and "#7 CACHED" follows if it was not executed. If its layers are
+// pulled soon after, "#7 sha256:..." may follow alone: only a result that came from a cache
+// has layers to pull.
 func parseProgress(out string) BuildResult {
 	cached := map[string]bool{}
 	for _, m := range progressStep.FindAllStringSubmatch(out, -1) {

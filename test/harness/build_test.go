@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,6 +32,14 @@ func TestParseProgress(t *testing.T) {
 		"platform in the brackets": {
 			"#6 [linux/amd64 build 2/2] RUN a\n#6 CACHED\n",
 			1, 1,
+		},
+		"cached, and pulled at once": {
+			"#6 [2/2] COPY a b\n#6 sha256:" + strings.Repeat("ab", 32) + " 1.02kB / 1.02kB done\n#6 DONE 0.0s\n",
+			1, 1,
+		},
+		"a pulled base is no step": {
+			"#5 [1/2] FROM 127.0.0.1:5000/base\n#5 sha256:" + strings.Repeat("ab", 32) + " 0B / 1kB\n#6 [2/2] RUN a\n#6 DONE 0.3s\n",
+			1, 0,
 		},
 		"nothing": {},
 	} {
