@@ -149,7 +149,7 @@ func (r rebuilt) String() string {
 			kept = append(kept, cache)
 		}
 		if n := r[cache].Steps - r[cache].Cached; n > 0 && strings.HasPrefix(cache, "registry max") {
-			lost = append(lost, fmt.Sprintf("%d steps lost", n))
+			lost = append(lost, fmt.Sprintf("%d of %d steps lost", n, r[cache].Steps))
 		}
 	}
 	text := strings.Join(kept, ", ")
